@@ -1,0 +1,163 @@
+"""Every deliberate error, drawn as a tree.
+
+AurionError (500)
+├── Unavailable (503)            retry may help
+│   ├── DatabaseUnavailable
+│   ├── DeskUnavailable
+│   ├── KeysUnavailable
+│   ├── StorageUnavailable
+│   ├── SpeechUnavailable
+│   └── VerificationUnavailable
+├── Rejected (422)               retrying won't help
+│   ├── Untrusted
+│   ├── BadgeMalformed
+│   └── PeopleFileRejected
+├── NotFound (404)
+│   ├── TenantNotFound  NumberNotFound  PersonNotFound  CallNotFound
+│   └── TicketNotFound  ArticleNotFound  RecordingNotFound
+├── Conflict (409)
+│   ├── NumberTaken  TenantExists
+│   ├── CallClosed
+│   └── StaleEpoch
+├── NotAllowed (403)
+└── MigrationError (500)
+    ├── MigrationChanged  MigrationGap  DatabaseAhead
+
+A class's docstring is its message. 4xx is expected; 500 is a bug and pages someone. Messages hold no
+personal data: a value that explains an error stays with the caller of the function that raised it.
+"""
+
+
+class AurionError(Exception):
+    """Something went wrong on our side."""
+
+    status = 500
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__doc__)
+
+
+class Unavailable(AurionError):
+    """A service this needs does not answer; trying again may help."""
+
+    status = 503
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer."""
+
+
+class DeskUnavailable(Unavailable):
+    """The company's ticket system does not answer."""
+
+
+class KeysUnavailable(Unavailable):
+    """The key service does not answer."""
+
+
+class StorageUnavailable(Unavailable):
+    """The object store does not answer."""
+
+
+class SpeechUnavailable(Unavailable):
+    """The speech service does not answer."""
+
+
+class VerificationUnavailable(Unavailable):
+    """Nobody can be verified right now."""
+
+
+class Rejected(AurionError):
+    """The request was understood and refused; trying again won't help."""
+
+    status = 422
+
+
+class Untrusted(Rejected):
+    """The answer does not match what was asked."""
+
+
+class BadgeMalformed(Rejected):
+    """The badge ID does not have the company's badge format."""
+
+
+class PeopleFileRejected(Rejected):
+    """The file is not a readable list of people."""
+
+
+class NotFound(AurionError):
+    """There is no such thing."""
+
+    status = 404
+
+
+class TenantNotFound(NotFound):
+    """There is no such tenant."""
+
+
+class NumberNotFound(NotFound):
+    """No tenant has this number."""
+
+
+class PersonNotFound(NotFound):
+    """There is no such person."""
+
+
+class CallNotFound(NotFound):
+    """There is no such call."""
+
+
+class TicketNotFound(NotFound):
+    """There is no such ticket."""
+
+
+class ArticleNotFound(NotFound):
+    """There is no such article."""
+
+
+class RecordingNotFound(NotFound):
+    """There is no such recording."""
+
+
+class Conflict(AurionError):
+    """The request does not fit the present state."""
+
+    status = 409
+
+
+class NumberTaken(Conflict):
+    """Another tenant has this number."""
+
+
+class TenantExists(Conflict):
+    """There is a tenant of this name already."""
+
+
+class CallClosed(Conflict):
+    """The call has ended."""
+
+
+class StaleEpoch(Conflict):
+    """Another agent has taken this call over."""
+
+
+class NotAllowed(AurionError):
+    """The caller may not do this."""
+
+    status = 403
+
+
+class MigrationError(AurionError):
+    """The database could not be migrated."""
+
+
+class MigrationChanged(MigrationError):
+    """A migration was changed after it ran."""
+
+
+class MigrationGap(MigrationError):
+    """Migrations must be numbered without gaps."""
+
+
+class DatabaseAhead(MigrationError):
+    """The database has migrations this code does not know."""
