@@ -10,6 +10,7 @@ AurionError (500)
 │   └── VerificationUnavailable
 ├── Rejected (422)               retrying won't help
 │   ├── Untrusted
+│   ├── ConnectorUnknown
 │   ├── BadgeMalformed
 │   ├── PeopleFileRejected
 │   └── SpeechRejected
@@ -78,6 +79,10 @@ class Rejected(AurionError):
 
 class Untrusted(Rejected):
     """The answer does not match what was asked."""
+
+
+class ConnectorUnknown(Rejected):
+    """There is no connector for this kind of ticket system."""
 
 
 class BadgeMalformed(Rejected):
