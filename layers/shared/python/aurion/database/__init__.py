@@ -1,0 +1,113 @@
+"""The only way into the database: a transaction that acts for one tenant."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import boto3
+import psycopg
+from psycopg import Connection
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from aurion.errors import DatabaseUnavailable
+from aurion.settings import Settings, settings
+
+_pools: dict[str, ConnectionPool[Connection]] = {}
+_pools_lock = threading.Lock()
+
+
+@contextmanager
+def tenant_transaction(tenant_id: UUID) -> Iterator[Connection]:
+    """Open a transaction that sees one tenant's rows; never hold it across a vendor's answer.
+
+    Raises:
+        DatabaseUnavailable: The database does not answer, or went away before the commit.
+    """
+    with _transaction(settings().database_role) as conn:
+        conn.execute("SELECT set_config('app.tenant_id', %s, true)", (str(tenant_id),))
+        yield conn
+
+
+@contextmanager
+def router_transaction() -> Iterator[Connection]:
+    """Open a transaction that may do one thing: find the tenant of a dialled number."""
+    with _transaction("aurion_router") as conn:
+        yield conn
+
+
+@contextmanager
+def system_transaction() -> Iterator[Connection]:
+    """Open a transaction that may do one thing: list the tenants."""
+    with _transaction("aurion_system") as conn:
+        yield conn
+
+
+def close_pools() -> None:
+    """Close every connection; the next transaction opens new ones with the settings of then."""
+    with _pools_lock:
+        pools = list(_pools.values())
+        _pools.clear()
+    for pool in pools:
+        pool.close(timeout=1)
+
+
+@contextmanager
+def _transaction(role: str) -> Iterator[Connection]:
+    try:
+        with _pool(role).connection() as conn, conn.transaction():
+            yield conn
+    except (psycopg.OperationalError, PoolTimeout) as error:
+        # Lock waits and deadlocks are OperationalErrors too, and equally worth another try.
+        raise DatabaseUnavailable from error
+
+
+def _pool(role: str) -> ConnectionPool[Connection]:
+    with _pools_lock:
+        pool = _pools.get(role)
+        if pool is None:
+            pool = ConnectionPool(
+                kwargs=lambda: _connection_arguments(settings(), role),
+                min_size=0,
+                max_size=8,
+                timeout=5,
+                max_idle=60,
+                reconnect_timeout=5,
+                check=ConnectionPool.check_connection,
+                open=True,
+                name=role,
+            )
+            _pools[role] = pool
+        return pool
+
+
+def _connection_arguments(config: Settings, role: str) -> dict[str, Any]:
+    return {
+        "host": config.database_host,
+        "port": config.database_port,
+        "dbname": config.database_name,
+        "user": role,
+        "password": config.database_password or _iam_token(config, role),
+        "sslmode": config.database_sslmode,
+        "sslrootcert": config.database_sslrootcert,
+        "connect_timeout": 5,
+        "autocommit": True,
+        # A prepared plan could outlive a pooled connection's server; nothing here needs one.
+        "prepare_threshold": None,
+        "application_name": "aurion",
+    }
+
+
+def _iam_token(config: Settings, role: str) -> str:
+    # Signed locally and valid for 15 minutes, but only looked at while connecting.
+    token: str = _rds_client(config.aws_region).generate_db_auth_token(
+        DBHostname=config.database_host, Port=config.database_port, DBUsername=role
+    )
+    return token
+
+
+@cache
+def _rds_client(region: str) -> Any:
+    return boto3.client("rds", region_name=region)  # pyright: ignore[reportUnknownMemberType]
