@@ -12,6 +12,8 @@ CREATE TABLE aurion.people (
     badge_key_id text,
     enrolled_at timestamptz,
     restricted boolean NOT NULL DEFAULT false,
+    -- Attempts charged to this person since the last success; an administrator's unlock sets 0.
+    failed_attempts integer NOT NULL DEFAULT 0 CHECK (failed_attempts >= 0),
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, id),
@@ -23,6 +25,8 @@ CALL aurion.map_columns('aurion.people', 'operational; subscription+30d; delete 
     'tenant_id', 'id', 'language', 'enrolled_at', 'created_at', 'updated_at', 'restricted');
 CALL aurion.map_columns('aurion.people', 'identity; subscription+30d; delete row',
     'name', 'name_norm', 'email', 'email_norm', 'phone');
+CALL aurion.map_columns('aurion.people', 'security; subscription+30d; delete row',
+    'failed_attempts');
 CALL aurion.map_columns('aurion.people', 'credential; subscription+30d; delete row',
     'badge_hash', 'badge_key_id');
 

@@ -26,16 +26,16 @@ CALL aurion.map_columns('aurion.verification_attempts', 'identity; subscription+
 
 CREATE TABLE aurion.attempt_counters (
     tenant_id uuid NOT NULL REFERENCES aurion.tenants (tenant_id) ON DELETE CASCADE,
-    scope text NOT NULL CHECK (scope IN (
-        'call', 'person_day', 'person_total', 'number_day', 'number_names', 'number_name',
-        'tenant_hour', 'tenant_day')),
+    scope text NOT NULL CHECK (scope IN ('call', 'person', 'number', 'number_name', 'tenant')),
     -- An id, or a keyed HMAC of a phone number: never the number itself.
     key text NOT NULL,
-    attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
-    window_started_at timestamptz NOT NULL DEFAULT now(),
+    -- The attempts of the last 24 hours one by one: a window that restarts would let twice the limit
+    -- through around its edge. The limits keep it short.
+    attempts_at timestamptz[] NOT NULL DEFAULT '{}',
+    last_attempt_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, scope, key)
 );
-CREATE INDEX attempt_counters_age ON aurion.attempt_counters (tenant_id, window_started_at);
+CREATE INDEX attempt_counters_age ON aurion.attempt_counters (tenant_id, last_attempt_at);
 CALL aurion.make_tenant_table('aurion.attempt_counters');
 CALL aurion.map_columns('aurion.attempt_counters', 'security; 24h; delete row',
-    'tenant_id', 'scope', 'key', 'attempts', 'window_started_at');
+    'tenant_id', 'scope', 'key', 'attempts_at', 'last_attempt_at');
