@@ -1,0 +1,46 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# A uv that answers, not merely one that is found: a version manager's shim can be in the way.
+UV_VERSION := 0.13.9
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo "$(CURDIR)/.tools/uv/bin/uv")
+RUN := $(UV) run --frozen
+
+.PHONY: help demo up test proof check format clean tools
+
+help: ## Show what can be done here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(UV) ## Play a caller through the whole product on this machine, then stop
+	$(RUN) aurion demo
+
+up: $(UV) ## Keep the whole product running on this machine
+	$(RUN) aurion up
+
+test: tools ## Install what the tests need and run them all
+	$(RUN) --all-groups pytest -n 3 --dist loadgroup tests
+
+proof: tools ## Run the tests' own code at full size and write docs/benchmarks.md
+	$(RUN) --all-groups python -m tests.proof
+
+check: $(UV) ## Lint, types and the import rules
+	$(RUN) --all-groups ruff check .
+	$(RUN) --all-groups ruff format --check .
+	$(RUN) --all-groups lint-imports
+	$(RUN) --all-groups pyright
+
+format: $(UV) ## Format the code and mend what ruff can mend
+	$(RUN) --all-groups ruff check --fix .
+	$(RUN) --all-groups ruff format .
+
+tools: $(UV) ## Get the browser and the LiveKit server that the tests use
+	$(RUN) --all-groups python -m tests.tools
+
+clean: $(UV) ## Stop what runs here and forget its state
+	$(RUN) aurion reset
+
+# pip's --target is allowed where the system's Python is externally managed, and touches nothing else.
+$(CURDIR)/.tools/uv/bin/uv:
+	python3 -m pip install --quiet --disable-pip-version-check --target .tools/uv uv==$(UV_VERSION) \
+	  || { python3 -m venv .tools/venv && .tools/venv/bin/pip install --quiet uv==$(UV_VERSION) \
+	       && mkdir -p .tools/uv/bin && ln -sf "$(CURDIR)/.tools/venv/bin/uv" .tools/uv/bin/uv; }
