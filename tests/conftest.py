@@ -1,0 +1,110 @@
+"""What tests stand on: a real PostgreSQL, local AWS, tenants in a database of the test's own."""
+
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from aurion import database as aurion_database
+from aurion.settings import settings
+
+from local import aws as local_aws
+from local import postgres as local_postgres
+from local import processes
+from local.aws import Aws
+from local.postgres import Database, Postgres
+from tests import factories
+
+_RUN_PREFIX = "aurion-tests-"
+_TEMPLATE = "template_aurion"
+
+# A test must never reach an account or a paid provider because the shell that started it could.
+for _name in list(os.environ):
+    if _name.startswith("AWS_") or _name.endswith("_API_KEY") or _name.startswith("LIVEKIT_"):
+        del os.environ[_name]
+os.environ.update(local_aws.client_environment(endpoint="http://127.0.0.1:9"))
+
+
+@pytest.fixture(scope="session")
+def run_directory() -> Iterator[Path]:
+    """A directory of this test process; what a killed run left is ended and removed first."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_RUN_PREFIX}*"):
+        _, pid, _ = left.name.removeprefix(_RUN_PREFIX).split("-", 2)
+        if not psutil.pid_exists(int(pid)):
+            _end_run(left)
+    directory = Path(tempfile.mkdtemp(prefix=f"{_RUN_PREFIX}of-{os.getpid()}-"))
+    directory.chmod(0o711)  # as root the database runs under an account that must pass through
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(run_directory: Path) -> Iterator[Postgres]:
+    """One cluster per test process, with a migrated database to copy."""
+    with Postgres(run_directory / "postgres") as server:
+        _note(run_directory, "postgres", server.pid)
+        server.prepare_database(_TEMPLATE)
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """A fresh copy of the migrated database, which `aurion.database` uses as aurion_app."""
+    name = f"test_{uuid.uuid4().hex}"
+    fresh = postgres.clone_database(_TEMPLATE, name)
+    for variable, value in fresh.environment().items():
+        monkeypatch.setenv(variable, value)
+    settings.cache_clear()
+    yield fresh
+    aurion_database.close_pools()
+    monkeypatch.undo()
+    settings.cache_clear()
+    postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def aws(run_directory: Path) -> Iterator[Aws]:
+    """Local AWS with keys, bucket and queues, one per test process, set in its environment."""
+    server = Aws(run_directory / "aws.log").start()
+    _note(run_directory, "moto", server.pid)
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in server.provision().items():
+            patch.setenv(variable, value)
+        settings.cache_clear()
+        yield server
+    settings.cache_clear()
+    server.stop()
+
+
+@pytest.fixture
+def tenant(database: Database) -> factories.Tenant:
+    """The company of the test."""
+    return factories.make_tenant("Meridian Works", languages=("en", "fr"))
+
+
+@pytest.fixture
+def other_tenant(database: Database) -> factories.Tenant:
+    """Another company, which must see nothing of the first."""
+    return factories.make_tenant("Nordlicht Energie", languages=("de", "en"))
+
+
+def _note(directory: Path, name: str, pid: int | None) -> None:
+    assert pid is not None
+    marked = processes.mark(name, pid)
+    line = json.dumps({"name": name, "pid": pid, "started_at": marked.started_at})
+    with (directory / "processes.jsonl").open("a") as notes:
+        notes.write(line + "\n")
+
+
+def _end_run(directory: Path) -> None:
+    notes = directory / "processes.jsonl"
+    if notes.exists():
+        lines = notes.read_text().splitlines()
+        processes.end(processes.StartedProcess(**json.loads(line)) for line in lines)
+    local_postgres.end_orphan(directory / "postgres")
+    shutil.rmtree(directory, ignore_errors=True)
