@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ class SpeechClient:
         voice: str | None = None,
         cacheable: bool = False,
         timeout_s: float = 15.0,
-    ) -> AsyncIterator[np.ndarray]:
+    ) -> AsyncGenerator[np.ndarray]:
         """Speak a text: yield int16 chunks at 24 kHz, the first as soon as its first clause is ready.
 
         `cacheable` says that the text is the company's own and holds nothing of a caller, so that the
@@ -112,9 +112,11 @@ class SpeechClient:
             SpeechRejected: the server has no voice for the language.
         """
         ask = {"op": "synthesize", "text": text, "language": language, "voice": voice}
-        async for frame in self._replies(ask | {"cacheable": cacheable}, b"", timeout_s):
-            if frame.body:
-                yield np.frombuffer(frame.body, np.int16)
+        replies = self._replies(ask | {"cacheable": cacheable}, b"", timeout_s)
+        async with contextlib.aclosing(replies):
+            async for frame in replies:
+                if frame.body:
+                    yield np.frombuffer(frame.body, np.int16)
 
     async def prepare(
         self, texts: Sequence[str], *, language: str, timeout_s: float = 120.0
@@ -156,14 +158,15 @@ class SpeechClient:
 
     async def _replies(
         self, ask: dict[str, Any], body: bytes, timeout_s: float
-    ) -> AsyncIterator[frames.Frame]:
+    ) -> AsyncGenerator[frames.Frame]:
         answered = False
         for attempt in (1, 2):
             connection = await self._open()
             try:
-                async for frame in connection.ask(ask, body, timeout_s):
-                    answered = True
-                    yield frame
+                async with contextlib.aclosing(connection.ask(ask, body, timeout_s)) as replies:
+                    async for frame in replies:
+                        answered = True
+                        yield frame
             except _ConnectionLost:
                 if self._connection is connection:
                     self._connection = None
@@ -199,7 +202,7 @@ class _Connection:
 
     async def ask(
         self, ask: dict[str, Any], body: bytes, timeout_s: float
-    ) -> AsyncIterator[frames.Frame]:
+    ) -> AsyncGenerator[frames.Frame]:
         number = next(self._numbers)
         replies: asyncio.Queue[frames.Frame | None] = asyncio.Queue()
         self._waiting[number] = replies
