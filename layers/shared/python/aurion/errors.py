@@ -6,13 +6,17 @@ AurionError (500)
 │   ├── DeskUnavailable
 │   ├── KeysUnavailable
 │   ├── StorageUnavailable
+│   ├── QueueUnavailable
 │   ├── SpeechUnavailable
 │   └── VerificationUnavailable
 ├── Rejected (422)               retrying won't help
 │   ├── Untrusted
 │   ├── ConnectorUnknown
 │   ├── BadgeMalformed
+│   ├── BadgeFormatMalformed
 │   ├── PeopleFileRejected
+│   ├── NumberMalformed  SettingRejected
+│   ├── AudioUnreadable
 │   └── SpeechRejected
 ├── NotFound (404)
 │   ├── TenantNotFound  NumberNotFound  PersonNotFound  CallNotFound
@@ -20,8 +24,11 @@ AurionError (500)
 ├── Conflict (409)
 │   ├── NumberTaken  TenantExists
 │   ├── CallClosed
+│   ├── TurnTaken  RecordingSettled
 │   └── StaleEpoch
 ├── NotAllowed (403)
+├── RecordingLost (500)
+│   └── RecordingDamaged
 ├── SpeechModelMissing (500)
 │   └── SpeechModelDamaged
 └── MigrationError (500)
@@ -63,6 +70,10 @@ class StorageUnavailable(Unavailable):
     """The object store does not answer."""
 
 
+class QueueUnavailable(Unavailable):
+    """The message queue does not answer."""
+
+
 class SpeechUnavailable(Unavailable):
     """The speech service does not answer."""
 
@@ -89,12 +100,28 @@ class BadgeMalformed(Rejected):
     """The badge ID does not have the company's badge format."""
 
 
+class BadgeFormatMalformed(Rejected):
+    """The badge format is not one this product can read."""
+
+
+class NumberMalformed(Rejected):
+    """A phone number is a plus sign and 7 to 15 digits, the first of them no zero."""
+
+
+class SettingRejected(Rejected):
+    """A setting is outside of what it may be."""
+
+
 class PeopleFileRejected(Rejected):
     """The file is not a readable list of people."""
 
 
 class SpeechRejected(Rejected):
     """The speech service knows no such language, voice or kind of audio."""
+
+
+class AudioUnreadable(Rejected):
+    """The file holds no audio that can be read."""
 
 
 class NotFound(AurionError):
@@ -142,11 +169,19 @@ class NumberTaken(Conflict):
 
 
 class TenantExists(Conflict):
-    """There is a tenant of this name already."""
+    """There is such a tenant already."""
 
 
 class CallClosed(Conflict):
     """The call has ended."""
+
+
+class TurnTaken(Conflict):
+    """Another turn stands at this place of the call."""
+
+
+class RecordingSettled(Conflict):
+    """The recording was discarded, deleted or stored before."""
 
 
 class StaleEpoch(Conflict):
@@ -157,6 +192,14 @@ class NotAllowed(AurionError):
     """The caller may not do this."""
 
     status = 403
+
+
+class RecordingLost(AurionError):
+    """The call's recording could not be kept."""
+
+
+class RecordingDamaged(RecordingLost):
+    """The working file of a recording can't be read."""
 
 
 class SpeechModelMissing(AurionError):
