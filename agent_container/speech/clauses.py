@@ -1,4 +1,4 @@
-"""Cut text into what is spoken in one breath: sentences, and their clauses when a sentence must not wait."""
+"""Cut text into what is spoken in one breath: sentences, and their clauses."""
 
 import re
 import unicodedata
@@ -9,7 +9,31 @@ _END = re.compile(r"(?<=[.!?…])(?:\s?»|[\"'”’)\]])*\s+(?=\S)|\n+")
 _BREATH = re.compile(r"(?<=[,;:—–])\s+|\s+(?=[—–]\s)")
 _LETTER = re.compile(r"\b[A-ZÀ-Ý]\.$")
 _TITLES = frozenset(
-    "m mm mme mlle dr mr mrs ms prof st nr tel tél ext bzw usw z.b bijv o.a e.g i.e etc vs".split()
+    [
+        "m",
+        "mm",
+        "mme",
+        "mlle",
+        "dr",
+        "mr",
+        "mrs",
+        "ms",
+        "prof",
+        "st",
+        "nr",
+        "tel",
+        "tél",
+        "ext",
+        "bzw",
+        "usw",
+        "z.b",
+        "bijv",
+        "o.a",
+        "e.g",
+        "i.e",
+        "etc",
+        "vs",
+    ]
 )
 # A shorter clause sounds clipped when it is rendered alone; it joins its neighbour.
 SHORTEST = 10
@@ -46,6 +70,39 @@ def clauses(sentence: str) -> list[str]:
         else:
             found.append(part)
     return [part for part in found if part.strip()]
+
+
+class Cutter:
+    """Cut text that is still being written: sentences, but the first clause as soon as it is there.
+
+    `first_clause` is how many characters must stand before a clause is given out alone.
+    """
+
+    def __init__(self, first_clause: int) -> None:
+        self._first_clause = first_clause
+        self._written = ""
+        self._begun = False
+
+    def feed(self, text: str) -> list[str]:
+        """Add text; return what can be spoken now."""
+        self._written += text
+        *whole, rest = sentences(self._written) or [""]
+        if whole:
+            # the rest keeps the space at its end, which the next piece of text may need
+            self._written = self._written[self._written.rindex(rest) :]
+            self._begun = True
+            return whole
+        *early, rest = clauses(self._written) or [""]
+        if not self._begun and early and len(" ".join(early)) >= self._first_clause:
+            self._written = self._written[self._written.rindex(rest) :]
+            self._begun = True
+            return [" ".join(early)]
+        return []
+
+    def flush(self) -> list[str]:
+        """Return all that is left."""
+        left, self._written = sentences(self._written), ""
+        return left
 
 
 def _ends(said: str, following: str) -> bool:

@@ -1,4 +1,4 @@
-"""Ask the speech server: hear, speak and compare sentences over its socket, many requests at once."""
+"""Ask the speech server over its socket: hear, speak, compare sentences; many requests at once."""
 
 import asyncio
 import contextlib
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from aurion import errors
 
 from agent_container.speech import frames
-from aurion import errors
 
 LISTENING_RATE = 16_000
 SPEAKING_RATE = 24_000
@@ -22,8 +22,8 @@ VECTOR_SIZE = 512
 class Heard:
     """Hold what the recogniser made of one utterance.
 
-    `confidence` is the geometric mean of the token probabilities (0 to 1), `no_speech` the model's own
-    belief that nobody spoke, `cut` is true when the text stopped at the token limit, as a loop does.
+    `confidence` is the geometric mean of the token probabilities (0 to 1), `no_speech` the model's
+    own belief that nobody spoke; `cut` says that the text stopped at the token limit, as loops do.
     """
 
     text: str
@@ -102,10 +102,10 @@ class SpeechClient:
         cacheable: bool = False,
         timeout_s: float = 15.0,
     ) -> AsyncGenerator[np.ndarray]:
-        """Speak a text: yield int16 chunks at 24 kHz, the first as soon as its first clause is ready.
+        """Speak a text: yield int16 chunks at 24 kHz, the first once its first clause is ready.
 
-        `cacheable` says that the text is the company's own and holds nothing of a caller, so that the
-        server may keep its sound. `timeout_s` bounds the wait for each chunk.
+        `cacheable` says that the text is the company's own and holds nothing of a caller, so that
+        the server may keep its sound. `timeout_s` bounds the wait for each chunk.
 
         Raises:
             SpeechUnavailable: the next chunk did not come in time.

@@ -1,4 +1,4 @@
-"""espeak-ng through its C library: phonemes for Kokoro, and a robotic voice where there is no other.
+"""espeak-ng through its C library: phonemes for Kokoro, and a robotic voice for want of another.
 
 The library keeps one voice and one callback for the whole process, hence one lock around each use.
 """
@@ -10,7 +10,6 @@ from functools import cache
 
 import espeakng_loader
 import numpy as np
-
 from aurion import errors
 
 RATE = 22_050
@@ -85,7 +84,5 @@ def speak(text: str, language: str) -> np.ndarray:
         library.espeak_SetParameter(_SPEED, 155, 0)
         library.espeak_SetParameter(_PITCH, 45, 0)
         said = text.encode()
-        library.espeak_Synth(
-            said, ctypes.c_size_t(len(said) + 1), 0, 0, 0, _UTF8, None, None
-        )
+        library.espeak_Synth(said, ctypes.c_size_t(len(said) + 1), 0, 0, 0, _UTF8, None, None)
     return np.concatenate(parts) if parts else np.zeros(0, np.int16)

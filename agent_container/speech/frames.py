@@ -1,7 +1,7 @@
 """The wire format between a speech client and the speech server: one header and one body a frame.
 
-A frame is two unsigned 32-bit big-endian lengths, a JSON object of the first length and raw bytes of
-the second. Requests carry `id` and `op`; every reply carries the `id` it answers and an `event`.
+A frame is two unsigned 32-bit big-endian lengths, a JSON object of the first length and raw bytes
+of the second. Requests carry `id` and `op`; every reply carries the `id` it answers and an `event`.
 """
 
 import asyncio
@@ -59,7 +59,8 @@ async def read(reader: asyncio.StreamReader) -> Frame | None:
         header: object = json.loads(said)
     except ValueError:
         raise FrameMalformed("a frame's header is not JSON") from None
-    # from None above: a decoder's message quotes what it could not read, which may be a caller's words
+    # from None above: a decoder's message quotes what it could not read, which may be a caller's
+    # words
     if not isinstance(header, dict):
         raise FrameMalformed("a frame's header is not an object")
     return Frame(header, body)

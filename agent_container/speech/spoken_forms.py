@@ -1,6 +1,7 @@
 """Write text for the ear: ticket numbers, addresses, keys, times and acronyms as they are said.
 
-What the caller hears is written here, what the transcript shows is not: only a voice reads the result.
+What the caller hears is written here, what the transcript shows is not: only a voice reads the
+result.
 """
 
 import itertools
@@ -28,7 +29,9 @@ _LONG_NUMBER = re.compile(r"(?<![\w.,/-])(?!\d+000\b)\d{5,}(?![\w/-]|[.,]\d)")
 _KEYS = re.compile(r"\b([A-Za-z]{2,6})((?:\s?\+\s?\w+)+)")
 _ISO_DATE = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
 _DATE = re.compile(r"\b(\d{1,2})[/.](\d{1,2})[/.](\d{4})\b")
-_CLOCK = re.compile(r"\b([01]?\d|2[0-3])(?::|\s?h\s?)([0-5]\d)\b(?!\s?[ap]\.?m\b)(?![:\d])", re.IGNORECASE)
+_CLOCK = re.compile(
+    r"\b([01]?\d|2[0-3])(?::|\s?h\s?)([0-5]\d)\b(?!\s?[ap]\.?m\b)(?![:\d])", re.IGNORECASE
+)
 _FRENCH_HOUR = re.compile(r"\b([01]?\d|2[0-3])\s?h\b(?![/\w])")
 _ACRONYM = re.compile(r"\b[A-Z]{2,4}\b")
 
@@ -101,7 +104,9 @@ def speakable(text: str, language: str) -> str:
 
 def _address(written: str, forms: _Forms) -> str:
     said = {".": forms.dot, "@": forms.at, "/": forms.slash, "-": forms.dash, "_": forms.underscore}
-    return clauses.normalise(re.sub(r"[.@/_-]", lambda sign: f" {said[sign.group()]} ", written))
+    return clauses.normalise(
+        "".join(f" {said[sign]} " if sign in said else sign for sign in written)
+    )
 
 
 def _url(written: str, forms: _Forms) -> str:
@@ -110,7 +115,8 @@ def _url(written: str, forms: _Forms) -> str:
 
 
 def _ticket(found: re.Match[str], forms: _Forms) -> str:
-    prefix, number = [part for part in found.groups() if part is not None]
+    prefix = found[1] or found[3] or found[5]
+    number = found[2] or found[4] or found[6]
     letters = " ".join(prefix) if len(prefix) <= 3 else prefix.capitalize()
     return f"{letters}, {_signs(number, forms)}"
 
@@ -137,7 +143,7 @@ def _key_press(found: re.Match[str], forms: _Forms) -> str:
     first = found[1]
     if first not in forms.keys and first not in ("Shift", "Windows", "Fn", "Cmd", "Option"):
         return found.group()
-    names = [first, *re.findall(r"\w+", found[2])]
+    names: list[str] = [first, *re.findall(r"\w+", found[2])]
     return " ".join(forms.keys.get(name, name) for name in names)
 
 
@@ -149,7 +155,9 @@ def _clock(hour: int, minute: int, language: str) -> str:
     match language:
         case "en":
             half = "AM" if hour < 12 else "PM"
-            return f"{hour % 12 or 12}:{minute:02} {half}" if minute else f"{hour % 12 or 12} {half}"
+            return (
+                f"{hour % 12 or 12}:{minute:02} {half}" if minute else f"{hour % 12 or 12} {half}"
+            )
         case "fr":
             hours = {0: "zéro heure", 1: "une heure", 21: "vingt et une heures"}
             said = hours.get(hour, f"{hour} heures")
@@ -169,7 +177,9 @@ def _date(found: re.Match[str], order: str, language: str, forms: _Forms) -> str
     name = forms.months[month - 1]
     match language:
         case "en":
-            ending = {1: "st", 2: "nd", 3: "rd"}.get(day % 10 if day not in (11, 12, 13) else 0, "th")
+            ending = {1: "st", 2: "nd", 3: "rd"}.get(
+                day % 10 if day not in (11, 12, 13) else 0, "th"
+            )
             return f"{name} {day}{ending}, {year}"
         case "fr":
             return f"{'1er' if day == 1 else day} {name} {year}"

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from aurion import errors
 from hibari import Hibari
 
 from agent_container.speech import clauses, espeak, models, ready_made, sounds
 from agent_container.speech.kokoro import Kokoro
 from agent_container.speech.spoken_forms import speakable
-from aurion import errors
 
 ENGLISH, FRENCH = "hibari-heart", "ff_siwis"
 ROBOTIC = {"nl": "espeak-nl", "de": "espeak-de"}
@@ -19,7 +19,7 @@ LONGEST_TEXT = 4000
 
 @dataclass(frozen=True, slots=True)
 class Breath:
-    """Hold what is rendered at once: a sentence or a clause as it is said, and the pause after it."""
+    """Hold what is rendered at once: a sentence or clause as it is said, and the pause after."""
 
     spoken: str
     pause_ms: int
@@ -57,7 +57,12 @@ class Voices:
             language: {"voice": voice, "robotic": True, "slow": False}
             for language, voice in ROBOTIC.items()
         }
-        french = {"voice": FRENCH, "robotic": False, "slow": True, "ready_made": len(self.pack.entries)}
+        french = {
+            "voice": FRENCH,
+            "robotic": False,
+            "slow": True,
+            "ready_made": len(self.pack.entries),
+        }
         return {"en": {"voice": ENGLISH, **quick}, "fr": french, **robots}
 
     def breaths(self, text: str, language: str) -> list[Breath]:
@@ -98,11 +103,14 @@ class Voices:
                 found = self.pack.find(name)
                 return self._cache.find(name) if found is None else found
             case other:
-                return sounds.trim(sounds.resample(espeak.speak(spoken, other), espeak.RATE, 24_000))
+                return sounds.trim(
+                    sounds.resample(espeak.speak(spoken, other), espeak.RATE, 24_000)
+                )
 
     def render(self, spoken: str, *, cacheable: bool) -> np.ndarray:
         """Render French with the slow voice; keep it when it is the company's own text."""
-        assert self._kokoro is not None and self._siwis is not None
+        assert self._kokoro is not None
+        assert self._siwis is not None
         pcm = self._kokoro.speak(spoken, voice=self._siwis, language="fr")
         if cacheable:
             self._cache.keep(ready_made.key(FRENCH, spoken), pcm)

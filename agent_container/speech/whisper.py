@@ -1,7 +1,7 @@
 """Hear: Whisper on the CPU, one utterance at a time, at a cost that cannot run away.
 
-Whisper always looks at 30 seconds, so an utterance costs the same whether it is a word or a sentence,
-and one encoder run serves both the language and the text.
+Whisper always looks at 30 seconds, so an utterance costs the same whether it is a word or a
+sentence, and one encoder run serves both the language and the text.
 """
 
 import math
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from aurion import errors
 from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens, pad_or_trim
 
 from agent_container.speech.client import LISTENING_RATE, Heard
-from aurion import errors
 
 _WINDOW_S = 30
 # Fast talkers make five tokens a second. A loop would fill the model's 448; this stops it early.
@@ -27,7 +27,7 @@ LONGEST_S = 120
 
 
 class Whisper:
-    """Hold one Whisper model; not safe for concurrent use, the server gives it a thread of its own."""
+    """Hold one Whisper model; not safe for concurrent use, it has a thread of its own."""
 
     def __init__(self, folder: Path, *, threads: int = 2) -> None:
         self._model = WhisperModel(
@@ -123,7 +123,7 @@ def token_limit(seconds: float) -> int:
 
 
 def windows(sound: np.ndarray) -> list[np.ndarray]:
-    """Cut samples at 16 kHz into parts of 30 s at most, each cut at the quietest place near its end."""
+    """Cut samples at 16 kHz into parts of 30 s at most, each at a quiet place near its end."""
     parts: list[np.ndarray] = []
     longest = _WINDOW_S * LISTENING_RATE
     while len(sound) > longest:
