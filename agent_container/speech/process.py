@@ -7,7 +7,7 @@ import socket as sockets
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -54,11 +54,13 @@ def start_speech(
     idle_exit_s: float | None = None,
     log: IO[str] | None = None,
     timeout_s: float = START_S,
+    environment: Mapping[str, str] | None = None,
 ) -> SpeechProcess:
     """Return a server that answers on the socket, started now unless one does already.
 
     It ends with the process that started it. With `idle_exit_s` it outlives that one instead, and
-    ends when nobody has been connected for so long.
+    ends when nobody has been connected for so long. It has this process's environment unless it is
+    given its own.
 
     Raises:
         SpeechUnavailable: it did not become ready within `timeout_s`, or died; its log says why.
@@ -70,7 +72,14 @@ def start_speech(
         pid = listening(socket)
         if pid is not None:
             return SpeechProcess(socket, pid)
-        return _start(socket, cache, idle_exit_s, log, timeout_s)
+        return _start(
+            socket,
+            cache,
+            idle_exit_s,
+            log,
+            timeout_s,
+            os.environ if environment is None else environment,
+        )
 
 
 def listening(socket: Path) -> int | None:
@@ -84,7 +93,12 @@ def listening(socket: Path) -> int | None:
 
 
 def _start(
-    socket: Path, cache: Path, idle_exit_s: float | None, log: IO[str] | None, timeout_s: float
+    socket: Path,
+    cache: Path,
+    idle_exit_s: float | None,
+    log: IO[str] | None,
+    timeout_s: float,
+    environment: Mapping[str, str],
 ) -> SpeechProcess:
     command = [sys.executable, "-m", "agent_container.speech.server"]
     command += ["--socket", str(socket), "--cache", str(cache)]
@@ -97,7 +111,7 @@ def _start(
         text=True,
         start_new_session=True,  # Ctrl+C reaches the starter, which ends its calls first
         # fewer heaps: four threads would each keep their own
-        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"},
+        env={**environment, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"},
     )
     handle = SpeechProcess(socket, process.pid, process)
     until = time.monotonic() + timeout_s
