@@ -19,6 +19,7 @@ from local import processes
 from local.aws import Aws
 from local.postgres import Database, Postgres
 from tests import factories
+from tests.speech_fixtures import speech, speech_process  # noqa: F401  # fixtures
 
 _RUN_PREFIX = "aurion-tests-"
 _TEMPLATE = "template_aurion"

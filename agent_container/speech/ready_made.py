@@ -1,8 +1,8 @@
 """Sentences rendered before anybody calls: the pack that comes with the code, and a cache.
 
 A slow voice (Kokoro takes a third of a second for each second it says) must not make callers wait
-for sentences that are always the same. Both stores hold one small Ogg/Opus file a sentence, found by
-what is said and in which voice.
+for sentences that are always the same. Both stores hold one small Ogg/Opus file a sentence, found
+by what is said and in which voice.
 """
 
 import hashlib
