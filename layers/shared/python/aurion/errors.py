@@ -6,7 +6,7 @@ AurionError (500)
 │   ├── DeskUnavailable
 │   ├── KeysUnavailable
 │   ├── StorageUnavailable
-│   ├── QueueUnavailable
+│   ├── QueueUnavailable  SecretsUnavailable
 │   ├── SpeechUnavailable
 │   └── VerificationUnavailable
 ├── Rejected (422)               retrying won't help
@@ -20,7 +20,7 @@ AurionError (500)
 │   └── SpeechRejected
 ├── NotFound (404)
 │   ├── TenantNotFound  NumberNotFound  PersonNotFound  CallNotFound
-│   └── TicketNotFound  ArticleNotFound  RecordingNotFound
+│   └── TicketNotFound  ArticleNotFound  RecordingNotFound  SecretNotFound
 ├── Conflict (409)
 │   ├── NumberTaken  TenantExists
 │   ├── CallClosed
@@ -72,6 +72,10 @@ class StorageUnavailable(Unavailable):
 
 class QueueUnavailable(Unavailable):
     """The message queue does not answer."""
+
+
+class SecretsUnavailable(Unavailable):
+    """The store of secrets does not answer."""
 
 
 class SpeechUnavailable(Unavailable):
@@ -152,6 +156,10 @@ class TicketNotFound(NotFound):
 
 class ArticleNotFound(NotFound):
     """There is no such article."""
+
+
+class SecretNotFound(NotFound):
+    """There is no such secret."""
 
 
 class RecordingNotFound(NotFound):

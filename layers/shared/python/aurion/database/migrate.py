@@ -53,7 +53,7 @@ def read_migrations(directory: Path = MIGRATIONS) -> list[Migration]:
 def migrate(admin_dsn: str, directory: Path = MIGRATIONS) -> list[str]:
     """Bring a database to the newest migration and return the names applied now.
 
-    The login needs CREATEROLE and may be no superuser. Runners started together wait for each other.
+    The login needs CREATEROLE and no more. Runners started together wait for each other.
 
     Raises:
         MigrationGap: The numbers have a gap.

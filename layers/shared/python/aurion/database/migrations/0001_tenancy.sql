@@ -2,15 +2,13 @@
 
 -- A cell's role sees its own tenant whatever the setting says. session_user, not current_user: SET ROLE
 -- and definer functions change the latter. The setting reads '' after a transaction-local set_config,
--- hence nullif; no tenant means no rows.
+-- hence nullif; no tenant means no rows. Parsed here and now, so that no search_path can redirect it.
 CREATE FUNCTION aurion.tenant_id() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-        SELECT CASE
-            WHEN session_user LIKE 'aurion\_cell\_%' THEN substr(session_user::text, 13)::uuid
-            ELSE nullif(current_setting('app.tenant_id', true), '')::uuid
-        END
-    $$;
+    RETURN CASE
+        WHEN session_user LIKE 'aurion\_cell\_%' THEN substr(session_user::text, 13)::uuid
+        ELSE nullif(current_setting('app.tenant_id', true), '')::uuid
+    END;
 GRANT EXECUTE ON FUNCTION aurion.tenant_id() TO aurion_app, aurion_system, aurion_router;
 
 CREATE PROCEDURE aurion.make_tenant_table(target regclass)
@@ -142,6 +140,18 @@ COMMENT ON FUNCTION aurion.assign_number(text) IS
     'secdef-reviewed: writes the acting tenant only; a number of another tenant is left and answers null';
 REVOKE ALL ON FUNCTION aurion.assign_number(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION aurion.assign_number(text) TO aurion_app;
+
+CREATE FUNCTION aurion.release_number(number text) RETURNS boolean
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = ''
+    AS $$
+        DELETE FROM aurion.phone_numbers
+        WHERE e164 = number AND tenant_id = aurion.tenant_id()
+        RETURNING true
+    $$;
+COMMENT ON FUNCTION aurion.release_number(text) IS
+    'secdef-reviewed: lets go of the acting tenant''s own number; any other answers null';
+REVOKE ALL ON FUNCTION aurion.release_number(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION aurion.release_number(text) TO aurion_app;
 
 CREATE FUNCTION aurion.tenant_numbers() RETURNS SETOF text
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''

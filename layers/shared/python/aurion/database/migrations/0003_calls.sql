@@ -15,8 +15,11 @@ CREATE TABLE aurion.calls (
     level smallint NOT NULL DEFAULT 0 CHECK (level BETWEEN 0 AND 3),
     person_id uuid,
     language text CHECK (language IN ('en', 'fr', 'nl', 'de')),
-    epoch integer NOT NULL DEFAULT 0,
-    lease_until timestamptz,
+    -- False once the caller, or the company, does not want this call recorded.
+    recording boolean NOT NULL DEFAULT true,
+    -- Who may write: each agent that takes the call over gets the next epoch, and older ones are refused.
+    epoch integer NOT NULL DEFAULT 0 CHECK (epoch >= 0),
+    lease_until timestamptz NOT NULL,
     started_at timestamptz NOT NULL DEFAULT now(),
     answered_at timestamptz,
     ended_at timestamptz,
@@ -34,7 +37,7 @@ CREATE INDEX calls_person ON aurion.calls (tenant_id, person_id);
 CALL aurion.make_tenant_table('aurion.calls');
 CALL aurion.map_columns('aurion.calls', 'usage; subscription+30d; keep',
     'tenant_id', 'id', 'channel', 'provider_call_id', 'token_hash', 'token_expires_at',
-    'dialled_number', 'status', 'outcome', 'level', 'language', 'epoch', 'lease_until',
+    'dialled_number', 'status', 'outcome', 'level', 'language', 'recording', 'epoch', 'lease_until',
     'started_at', 'answered_at', 'ended_at');
 CALL aurion.map_columns('aurion.calls', 'identity; subscription+30d; clear',
     'calling_number', 'person_id');

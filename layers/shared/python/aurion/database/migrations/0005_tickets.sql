@@ -24,7 +24,7 @@ CREATE TABLE aurion.drafts (
     idempotency_key text NOT NULL,
     -- The ticket's text under KMS; the row goes as soon as the vendor's number is known.
     ciphertext bytea NOT NULL,
-    attempts integer NOT NULL DEFAULT 0,
+    attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     last_error text CHECK (last_error IN ('unavailable', 'rejected')),
     next_attempt_at timestamptz NOT NULL DEFAULT now(),
     created_at timestamptz NOT NULL DEFAULT now(),

@@ -17,7 +17,7 @@ CREATE TABLE aurion.outbox_messages (
     kind text NOT NULL CHECK (kind IN ('call_closed')),
     -- The row the message is about: ids travel, content never does.
     subject_id uuid NOT NULL,
-    attempts integer NOT NULL DEFAULT 0,
+    attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     next_attempt_at timestamptz NOT NULL DEFAULT now(),
     created_at timestamptz NOT NULL DEFAULT now(),
     sent_at timestamptz,
