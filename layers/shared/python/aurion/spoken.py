@@ -1,8 +1,8 @@
 """Spoken characters: what a recogniser wrote of digits and letters -> the badges it may mean.
 
-A text becomes tokens, each token or phrase becomes edges that say characters, and a reading is a path
-of edges that spells a badge of the company's format from one end of a row of characters to the other.
-A row is never cut to size and nothing missing is ever filled in: a caller is asked again instead.
+A text becomes tokens, each token or phrase becomes edges that say characters, and a reading is a
+path of edges that spells a badge of the company's format from one end of a row of characters to the
+other. A row is never cut to size and nothing missing is filled in: a caller is asked again instead.
 """
 
 import heapq

@@ -13,6 +13,9 @@ from typing import Any
 LANGUAGES = ("en", "fr", "nl", "de")
 
 Phrase = tuple[str, ...]
+_PLAIN_LETTERS = str.maketrans(
+    {"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ı": "i", "’": "'"}
+)
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 
@@ -41,7 +44,7 @@ def fold(text: str) -> str:
     """Return text without case and accents, and with plain letters for ligatures."""
     text = unicodedata.normalize("NFKD", text.casefold())
     text = "".join(character for character in text if not unicodedata.combining(character))
-    return text.replace("œ", "oe").replace("æ", "ae").replace("ø", "o").replace("’", "'")
+    return text.translate(_PLAIN_LETTERS)
 
 
 def phrase(text: str) -> Phrase:
