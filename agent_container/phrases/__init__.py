@@ -1,4 +1,4 @@
-"""What is said in fixed words, one file per language; a sentence without a slot is ready-made sound."""
+"""What is said in fixed words, one file per language; sentences without slots are made ready."""
 
 import re
 import tomllib

@@ -1,0 +1,142 @@
+"""What is known during one call, and who is told when it changes."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+from uuid import UUID
+
+from aurion import calls, people, tenants
+from aurion.itsm import Article, Asset, Connector, Outage, Requester, Ticket
+
+type Speaker = Literal["caller", "agent", "tool"]
+type ToolStatus = Literal["done", "asked", "refused", "unavailable", "failed"]
+type Stage = Literal["greeting", "verifying", "verified", "unverified", "desk", "transferring", "over"]
+
+
+class CallEvents(Protocol):
+    """Who watches a call while it runs; nothing a caller says before the desk is ever told here."""
+
+    def said(self, speaker: Speaker, text: str, at: float, reply_ms: int | None) -> None:
+        """Tell that something was said at `at` (epoch seconds), how long after the caller stopped."""
+        ...
+
+    def tool(self, name: str, status: ToolStatus, ms: int) -> None:
+        """Tell that a tool has run and how long it took."""
+        ...
+
+    def state(self, name: Stage) -> None:
+        """Tell that the call has come to another stage."""
+        ...
+
+
+class NoEvents:
+    """Watch nothing."""
+
+    def said(self, speaker: Speaker, text: str, at: float, reply_ms: int | None) -> None:
+        """Ignore it."""
+
+    def tool(self, name: str, status: ToolStatus, ms: int) -> None:
+        """Ignore it."""
+
+    def state(self, name: Stage) -> None:
+        """Ignore it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingWrite:
+    """A change that waits for the caller's own yes.
+
+    `asked` was put as a question and is answered by the next utterance. `offered` was mentioned
+    beside something else; only an explicit request takes it, for `turns_left` more utterances.
+    """
+
+    tool: str
+    arguments: Mapping[str, str]
+    mode: Literal["asked", "offered"]
+    turns_left: int = 1
+
+
+@dataclass(slots=True)
+class CallState:
+    """One call as the agent's process knows it; the level here is what every tool is held against."""
+
+    tenant: tenants.Tenant
+    call: calls.Call
+    epoch: int
+    connector: Connector
+    events: CallEvents = field(default_factory=NoEvents)
+    language: tenants.Language = "en"
+    level: int = 0
+    person: people.Person | None = None
+
+    # What the caller said beside name and badge before they were verified.
+    kept: list[str] = field(default_factory=list)
+    verification: Literal["verified", "failed", "unavailable", "skipped"] | None = None
+
+    # Prefetched as soon as the caller is known; None until it has arrived.
+    requester: Requester | None = None
+    tickets: list[Ticket] | None = None
+    assets: list[Asset] | None = None
+    outages: list[Outage] | None = None
+
+    utterance: str = ""
+    stopped_speaking_at: float | None = None
+    pending: PendingWrite | None = None
+    problem: str = ""
+    tried: list[str] = field(default_factory=list)
+    articles: dict[str, Article] = field(default_factory=dict)
+
+    writes: int = 0
+    opened: list[str] = field(default_factory=list)
+    commented: list[str] = field(default_factory=list)
+    callbacks: list[str] = field(default_factory=list)
+    kept_drafts: int = 0
+    answered: bool = False
+    transferred: bool = False
+    transferring: bool = False
+    message_taken: bool = False
+    recording_stopped: bool = False
+    hang_up: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def tenant_id(self) -> UUID:
+        """Return the company that is called."""
+        return self.tenant.tenant_id
+
+    @property
+    def call_id(self) -> UUID:
+        """Return the call."""
+        return self.call.id
+
+    @property
+    def person_id(self) -> UUID | None:
+        """Return who the caller has proved to be."""
+        return None if self.person is None else self.person.id
+
+    @property
+    def writes_enabled(self) -> bool:
+        """Say whether the company lets the desk write at all."""
+        return self.tenant.writes_enabled
+
+    def outcome(self) -> calls.Outcome:
+        """Say what came of the call, the weightiest first."""
+        if self.transferred:
+            return "transferred"
+        if self.opened:
+            return "ticket"
+        if self.callbacks:
+            return "callback"
+        if self.message_taken or self.kept_drafts:
+            return "message"
+        if self.commented or self.answered:
+            return "informed"
+        if self.verification in ("failed", "unavailable"):
+            return "unverified"
+        return "abandoned"
+
+    def reply_ms(self) -> int | None:
+        """Return how long the caller has waited since they stopped, once per utterance."""
+        stopped, self.stopped_speaking_at = self.stopped_speaking_at, None
+        return None if stopped is None else max(0, int((time.time() - stopped) * 1000))
