@@ -21,7 +21,7 @@ def speech_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpeechP
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
     process = start_speech(folder / "speech.sock", CACHE, idle_exit_s=_IDLE_EXIT_S)
-    # It ends when nobody is connected, so each worker holds a line to it until its last test is done.
+    # It ends when nobody is connected: each worker holds a line until its last test is done.
     with sockets.socket(sockets.AF_UNIX) as line:
         line.connect(str(process.socket))
         yield process

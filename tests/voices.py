@@ -1,4 +1,4 @@
-"""Callers made by synthesis, and what a telephone line does to them. Rates: 24 kHz in, 8 kHz out."""
+"""Callers made by synthesis, and what a telephone line does to them, at 8 kHz."""
 
 import hashlib
 from functools import cache
@@ -26,12 +26,12 @@ VOICES: dict[str, tuple[Voice, ...]] = {
 
 
 def say(text: str, language: str = "en", voice: Voice | None = None) -> np.ndarray:
-    """Return a caller's words over a clean telephone line: int16, 8 kHz, G.711 mu-law, 300-3400 Hz."""
+    """Return words over a clean telephone line: int16, 8 kHz, G.711 mu-law, 300-3400 Hz."""
     return telephone(sounds.resample(studio(text, language, voice), 24_000, LINE_RATE))
 
 
 def studio(text: str, language: str = "en", voice: Voice | None = None) -> np.ndarray:
-    """Return a caller's words as the voice made them: int16, 24 kHz. Made once, then kept on disk."""
+    """Return words as the voice made them: int16, 24 kHz. Made once, then kept on disk."""
     voice = voice or VOICES[language][0]
     name = hashlib.sha256(f"{voice}|{language}|{text}".encode()).hexdigest()[:24]
     file = CACHE / "callers" / f"{name}.npy"

@@ -75,8 +75,9 @@ class Pack:
 class Cache:
     """Keep on disk what a company says often; never anything of a caller."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit: int = _CACHE_BYTES) -> None:
         self._folder = folder
+        self._limit = limit
 
     def has(self, name: str) -> bool:
         """Say whether a rendering is kept."""
@@ -102,7 +103,7 @@ class Cache:
         files = sorted(self._folder.glob("*.opus"), key=lambda file: file.stat().st_mtime)
         total = sum(file.stat().st_size for file in files)
         for file in files:
-            if total <= _CACHE_BYTES:
+            if total <= self._limit:
                 break
             total -= file.stat().st_size
             file.unlink(missing_ok=True)
