@@ -115,16 +115,6 @@ def release_on_success(conn: Connection, reservation: Reservation, *, person_id:
     conn.execute("UPDATE aurion.people SET failed_attempts = 0 WHERE id = %s", (person_id,))
 
 
-def forget_person(conn: Connection, person_id: UUID) -> None:
-    """Forget a person's failed attempts, as an administrator's unlock does."""
-    # The counter first, as everywhere: the other way round could deadlock with an attempt.
-    conn.execute(
-        "DELETE FROM aurion.attempt_counters WHERE scope = 'person' AND key = %s",
-        (str(person_id),),
-    )
-    conn.execute("UPDATE aurion.people SET failed_attempts = 0 WHERE id = %s", (person_id,))
-
-
 def settle(
     conn: Connection,
     reservation: Reservation,
