@@ -37,8 +37,6 @@ logger = logging.getLogger(__name__)
 
 # Sound nobody holds is released after so long: more than a voice detector takes to notice speech.
 _AUTO_RELEASE = int(1.5 * SAMPLE_RATE)
-# Held for longer than this without a verdict, the sound is silenced: the check has died.
-_MAX_HOLD = 120 * SAMPLE_RATE
 # What was played is placed this much later, when no interruption can take it back.
 _AGENT_LAG = int(0.5 * SAMPLE_RATE)
 _WRITE_EVERY_S = 0.5
@@ -50,10 +48,12 @@ class Recorder:
     Args:
         path: Where the finished Ogg/Opus file goes; its directory exists.
         secure: Begin with the caller muted, as every call does that verifies the caller.
+        max_hold_s: Held for longer without a verdict, sound is silenced: the check has died.
     """
 
-    def __init__(self, path: Path, *, secure: bool = True) -> None:
+    def __init__(self, path: Path, *, secure: bool = True, max_hold_s: float = 120.0) -> None:
         self._path = path
+        self._max_hold = int(max_hold_s * SAMPLE_RATE)
         self._timeline = Timeline()
         self._caller = Track()
         self._agent = Track()
@@ -203,7 +203,7 @@ class Recorder:
             self._write_until(CALLER, free - FRAME)
 
     def _clear_unclaimed(self, now: int) -> None:
-        if self._holds and now - self._holds[0] > _MAX_HOLD:
+        if self._holds and now - self._holds[0] > self._max_hold:
             logger.error("caller audio was held without a verdict and has been silenced")
             self._guard(self._cleared, now)
             self._cleared = now

@@ -168,7 +168,7 @@ def finish(path: Path, *, duration_ms: int | None = None) -> Recording:
             for page in _pages(log, packets, duration_ms):
                 out.write(page)
         partial.replace(path)
-    return Recording(path, started_at, duration_ms, tuple(_merged(guarded)))
+    return Recording(path, started_at, duration_ms, tuple(_merged(guarded, duration_ms)))
 
 
 class _Encoder:
@@ -304,9 +304,9 @@ def _checksum(page: bytes) -> int:
     return int(f"{reversed_sum:032b}"[::-1], 2)
 
 
-def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _merged(spans: list[tuple[int, int]], duration_ms: int) -> Iterator[tuple[int, int]]:
     current: tuple[int, int] | None = None
-    for start, end in sorted(spans):
+    for start, end in sorted((start, min(end, duration_ms)) for start, end in spans):
         if current is not None and start <= current[1]:
             current = (current[0], max(current[1], end))
             continue
