@@ -1,9 +1,10 @@
 """Real rows with sensible defaults, made the way the product makes them."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aurion import database
+from aurion import badges, database, names, tenants
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,38 @@ def make_tenant(name: str = "Meridian Works", *, languages: tuple[str, ...] = ("
             (tenant_id, name, list(languages)),
         )
     return Tenant(tenant_id, name)
+
+
+def make_people(
+    tenant: tenants.Tenant,
+    badges_by_name: Mapping[str, str | None],
+    *,
+    phones: Mapping[str, str] | None = None,
+) -> dict[str, uuid.UUID]:
+    """Enrol people; two of one name differ in spaces. Without a badge no key service is needed."""
+    ids: dict[str, uuid.UUID] = {}
+    for number, (name, badge) in enumerate(badges_by_name.items()):
+        person_id = ids[name] = uuid.uuid4()
+        badge_hash = None if badge is None else badges.hash_badge(tenant.tenant_id, person_id, badge)
+        email = f"{uuid.uuid4().hex[:8]}.{number}@example.com"
+        with database.tenant_transaction(tenant.tenant_id) as conn:
+            conn.execute(
+                "INSERT INTO aurion.people"
+                " (id, name, name_norm, email, email_norm, phone, badge_hash)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                (
+                    person_id,
+                    name.strip(),
+                    names.normalise(name),
+                    email,
+                    email,
+                    (phones or {}).get(name),
+                    badge_hash,
+                ),
+            )
+            conn.execute(
+                "INSERT INTO aurion.person_name_keys (key, person_id)"
+                " SELECT key, %s FROM unnest(%s::text[]) AS key",
+                (person_id, sorted(names.blocking_keys(name))),
+            )
+    return ids
