@@ -2,6 +2,6 @@
 
 import os
 
-# onnxruntime reports its use to Microsoft from 1.32 on, by default and on Linux too. It looks at this
+# onnxruntime reports its use to Microsoft, since 1.32 on Linux too, by default. It looks at this
 # when it is first imported, and nothing of ours imports it without passing here.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
