@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from agent_container import phrases
 from agent_container.folding import fold
 
 LANGUAGES = ("en", "fr", "nl", "de")
@@ -19,6 +20,8 @@ class Answers:
     say: dict[str, list[str]]
     questions: dict[str, list[str]]
     written: dict[str, str]
+    heard: tuple[tuple[re.Pattern[str], str], ...]
+    """How each question is recognised in what was said, the tools' own questions included."""
 
     def spoken(self, *keys: str, **slots: str) -> str:
         """Return the sentences of these answers, in order, as one text."""
@@ -34,20 +37,14 @@ class Answers:
         return self.written[key].format(**slots)
 
     def question_in(self, text: str) -> str | None:
-        """Return the key of the last question this text asks, or None."""
+        """Return the key of the last question this text asks, or None; `consent` for a tool's own."""
         said = fold(text)
         at, found = -1, None
-        for key, sentences in self.questions.items():
-            position = said.rfind(fold(" ".join(sentences)))
-            if position > at:
-                at, found = position, key
+        for pattern, key in self.heard:
+            for match in pattern.finditer(said):
+                if match.start() > at:
+                    at, found = match.start(), key
         return found
-
-    def without_questions(self, text: str) -> str:
-        """Return `text` without the engine's own questions: what was told, not what was asked."""
-        for sentences in self.questions.values():
-            text = text.replace(" ".join(sentences), " ")
-        return re.sub(r"\s+", " ", text).strip()
 
     def fixed(self) -> list[str]:
         """Return every sentence that has no slot, for rendering ready-made."""
@@ -60,7 +57,28 @@ def in_language(language: str) -> Answers:
     """Load the answers of a language; an unknown one is answered in English."""
     name = language if language in LANGUAGES else "en"
     table = tomllib.loads(files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
-    return Answers(name, table["say"], table["questions"], table["written"])
+    say, questions = table["say"], table["questions"]
+    heard = [(" ".join(sentences), key) for key, sentences in questions.items()]
+    heard += [(phrases.say(phrase, name, **_ANY), key) for phrase, key in _TOOLS_ASK.items()]
+    return Answers(name, say, questions, table["written"], tuple(map(_recognise, heard)))
+
+
+# What the tools and the verification ask in fixed phrases, and which of the questions it amounts to.
+_TOOLS_ASK = {
+    "verify.how_can_i_help": "help",
+    "verify.unverified": "callback_or_person",
+    "done.anything_else": "anything_else",
+    "ask.open_ticket": "consent",
+    "ask.callback": "consent",
+    "ask.comment": "consent",
+}
+_SLOT = "0slot0"
+_ANY = dict.fromkeys(("summary", "reason", "ticket", "text"), _SLOT)
+
+
+def _recognise(question: tuple[str, str]) -> tuple[re.Pattern[str], str]:
+    sentence, key = question
+    return re.compile(re.escape(fold(sentence)).replace(_SLOT, ".+?")), key
 
 
 def _end_once(sentence: str) -> str:
