@@ -70,7 +70,7 @@ async def change(request: Request) -> JSONResponse:
             "kind": problems.choice(*KINDS),
             "method": problems.optional(problems.choice("GET", "POST", "PATCH")),
             "path": problems.text(200),
-            "status": problems.optional(problems.number(400, 599)),
+            "status": problems.optional(problems.number(300, 599)),
             "seconds": problems.optional(problems.number(0, 600)),
             "times": problems.optional(problems.number(1, 1000)),
         },
