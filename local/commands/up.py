@@ -1,0 +1,57 @@
+"""`aurion up`: keep the product running."""
+
+import asyncio
+import time
+
+from aurion import itsm, secrets, sweeps
+from aurion.errors import DatabaseUnavailable
+from aurion.itsm import Connector
+from aurion.tenants import Tenant
+from rich.panel import Panel
+
+from local import seed, state
+from local.console import console
+from local.session import own_stack
+
+_ROUND_S = 5.0
+
+
+def up() -> None:
+    """Start everything and keep it running until Ctrl-C; calls go in from other terminals."""
+    with own_stack(kept_running=True) as stack:
+        console.print(
+            Panel(
+                f"Company      {seed.COMPANY}, {seed.NUMBER}\n"
+                f"Demo desk    {stack.state.desk_url}\n"
+                f"State, logs  {state.home()}\n\n"
+                "aurion call --caller alice     a recorded caller\n"
+                "aurion call --text             type to the desk\n"
+                "aurion calls list              what happened\n"
+                "Ctrl-C stops everything.",
+                title="AurionAI is up",
+                expand=False,
+            )
+        )
+        try:
+            asyncio.run(_tend(stack.state))
+        except KeyboardInterrupt:
+            console.print("Stopping.")
+
+
+async def _tend(running: state.State) -> None:
+    """Do what scheduled jobs do in the cloud, and notice when a part has ended."""
+    while not (missing := state.dead_parts(running)):
+        began = time.monotonic()
+        try:
+            await sweeps.tend_all(_connect)
+        except DatabaseUnavailable:
+            continue
+        await asyncio.sleep(max(0.0, _ROUND_S - (time.monotonic() - began)))
+    console.print(f"[red]Ended by itself: {', '.join(missing)}. Its log is in {state.home()}.")
+    raise SystemExit(1)
+
+
+def _connect(tenant: Tenant) -> Connector:
+    return itsm.connect(
+        tenant.itsm_kind, base_url=tenant.itsm_url, secret=secrets.get(tenant.itsm_secret)
+    )
