@@ -11,6 +11,7 @@ from agent_container.speech.client import SpeechClient
 from agent_container.speech.process import SpeechProcess, start_speech
 
 CACHE = Path(__file__).parents[1] / ".local" / "cache"
+PATIENCE_S = 60.0  # the tests of a busy machine fail on what is wrong, not on what is slow
 _IDLE_EXIT_S = 5.0
 
 
@@ -32,5 +33,5 @@ def speech_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpeechP
 @pytest.fixture
 async def speech(speech_process: SpeechProcess) -> AsyncIterator[SpeechClient]:
     """A connected client of the run's speech server."""
-    async with SpeechClient(speech_process.socket) as client:
+    async with SpeechClient(speech_process.socket, timeout_s=PATIENCE_S) as client:
         yield client

@@ -40,8 +40,10 @@ class SpeechClient:
     new connection, so a restarted server is found again without anybody's help.
     """
 
-    def __init__(self, socket_path: Path | str) -> None:
+    def __init__(self, socket_path: Path | str, *, timeout_s: float = 15.0) -> None:
+        """Name the server's socket and how long an answer, or the next part of one, may take."""
         self._path = str(socket_path)
+        self._timeout_s = timeout_s
         self._connecting = asyncio.Lock()
         self._connection: _Connection | None = None
 
@@ -73,7 +75,7 @@ class SpeechClient:
         language: str | None,
         languages: tuple[str, ...] = (),
         prompt: str | None = None,
-        timeout_s: float = 15.0,
+        timeout_s: float | None = None,
     ) -> Heard:
         """Turn one utterance (int16, 16 kHz, mono) into text.
 
@@ -100,7 +102,7 @@ class SpeechClient:
         language: str,
         voice: str | None = None,
         cacheable: bool = False,
-        timeout_s: float = 15.0,
+        timeout_s: float | None = None,
     ) -> AsyncGenerator[np.ndarray]:
         """Speak a text: yield int16 chunks at 24 kHz, the first once its first clause is ready.
 
@@ -130,7 +132,7 @@ class SpeechClient:
             {"op": "prepare", "texts": list(texts), "language": language}, b"", timeout_s
         )
 
-    async def encode(self, texts: Sequence[str], *, timeout_s: float = 5.0) -> np.ndarray:
+    async def encode(self, texts: Sequence[str], *, timeout_s: float | None = None) -> np.ndarray:
         """Turn sentences of any language into float32 vectors of length 1, one row each, 512 wide.
 
         Raises:
@@ -141,7 +143,7 @@ class SpeechClient:
         said = await self._ask({"op": "encode", "texts": list(texts)}, b"", timeout_s)
         return np.frombuffer(said.body, np.float32).reshape(len(texts), VECTOR_SIZE)
 
-    async def health(self, *, timeout_s: float = 3.0) -> dict[str, Any]:
+    async def health(self, *, timeout_s: float | None = None) -> dict[str, Any]:
         """Return what the server runs: models, voices, memory, queue lengths.
 
         Raises:
@@ -149,7 +151,7 @@ class SpeechClient:
         """
         return (await self._ask({"op": "health"}, b"", timeout_s)).header["health"]
 
-    async def _ask(self, ask: dict[str, Any], body: bytes, timeout_s: float) -> frames.Frame:
+    async def _ask(self, ask: dict[str, Any], body: bytes, timeout_s: float | None) -> frames.Frame:
         last: frames.Frame | None = None
         async for frame in self._replies(ask, body, timeout_s):
             last = frame
@@ -157,8 +159,9 @@ class SpeechClient:
         return last
 
     async def _replies(
-        self, ask: dict[str, Any], body: bytes, timeout_s: float
+        self, ask: dict[str, Any], body: bytes, timeout_s: float | None
     ) -> AsyncGenerator[frames.Frame]:
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
         answered = False
         for attempt in (1, 2):
             connection = await self._open()

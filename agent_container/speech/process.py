@@ -16,6 +16,12 @@ from aurion import errors
 
 START_S = 120.0
 _SOCKET_PATH_BYTES = 100  # the kernel takes 108
+# Threads that wait must not spin on cores that calls need, and need no heap each.
+_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "MALLOC_ARENA_MAX": "2",
+}
 
 
 @dataclass(slots=True)

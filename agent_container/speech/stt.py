@@ -11,7 +11,6 @@ from agent_container.speech import hallucinations, sounds
 from agent_container.speech.client import LISTENING_RATE, SpeechClient
 
 _SHORTEST_S = 0.15
-_TIMEOUT_S = 15.0
 
 
 class WhisperSTT(stt.STT):
@@ -28,11 +27,9 @@ class WhisperSTT(stt.STT):
         language: str | None = None,
         languages: tuple[str, ...] = (),
         prompt: str | None = None,
-        timeout_s: float = _TIMEOUT_S,
     ) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=False, interim_results=False))
         self._client = client
-        self._timeout_s = timeout_s
         self.language = language
         self.languages = languages
         self.prompt = prompt
@@ -65,7 +62,6 @@ class WhisperSTT(stt.STT):
                 language=asked,
                 languages=self.languages,
                 prompt=self.prompt,
-                timeout_s=self._timeout_s,
             )
         except errors.SpeechUnavailable as unavailable:
             raise APIConnectionError(str(unavailable)) from None
