@@ -9,8 +9,9 @@ import json
 import math
 import sqlite3
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 from local.desk import words
 from local.desk.problems import Problem
@@ -43,8 +44,9 @@ def load(conn: sqlite3.Connection) -> None:
     """Replace the desk's articles by those of the knowledge folder."""
     conn.execute("DELETE FROM articles")
     conn.execute("DELETE FROM article_words")
+    conn.execute("DELETE FROM vocabulary")
     for article in read_knowledge():
-        keywords, steps = list(article["keywords"]), list(article["steps"])  # type: ignore[call-overload]
+        keywords, steps = _texts(article["keywords"]), _texts(article["steps"])
         conn.execute(
             "INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
@@ -58,16 +60,19 @@ def load(conn: sqlite3.Connection) -> None:
             ],
         )
         language = str(article["language"])
+        columns = [
+            _indexed(str(article["title"]), language),
+            " ".join(_indexed(keyword, language) for keyword in keywords),
+            _indexed(str(article["summary"]), language),
+            " ".join(_indexed(step, language) for step in steps),
+        ]
         conn.execute(
             "INSERT INTO article_words VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                article["id"],
-                language,
-                _indexed(str(article["title"]), language),
-                " ".join(_indexed(str(keyword), language) for keyword in keywords),
-                _indexed(str(article["summary"]), language),
-                " ".join(_indexed(str(step), language) for step in steps),
-            ],
+            [article["id"], language, *columns],
+        )
+        conn.executemany(
+            "INSERT OR IGNORE INTO vocabulary VALUES (?, ?)",
+            [(language, word) for column in columns for word in column.split()],
         )
 
 
@@ -119,11 +124,15 @@ def search(
     return [_article(row) for score, row in scored[:limit] if score >= floor]
 
 
+def _texts(value: object) -> list[str]:
+    return [str(item) for item in cast("list[object]", value)]
+
+
 def _indexed(text: str, language: str) -> str:
     return " ".join(words.terms(text, language))
 
 
-def _said_whole(said: list[str], row: sqlite3.Row, language: str) -> float:
+def _said_whole(said: Sequence[str], row: sqlite3.Row, language: str) -> float:
     """Reward keywords of which every word was said: a longer one says more."""
     spoken = set(said)
     lengths = [
@@ -137,7 +146,7 @@ def _said_whole(said: list[str], row: sqlite3.Row, language: str) -> float:
     return (1.5 if best == 1 else 3.0 * best) + math.log1p(len(lengths))
 
 
-def _is_about(said: list[str], row: sqlite3.Row, language: str) -> bool:
+def _is_about(said: Sequence[str], row: sqlite3.Row, language: str) -> bool:
     """Tell whether an article shares more with a sentence than words that fit many topics."""
     strong = set(said) - words.weak(language)
     return not strong.isdisjoint(
@@ -147,22 +156,22 @@ def _is_about(said: list[str], row: sqlite3.Row, language: str) -> bool:
     )
 
 
-def _known(conn: sqlite3.Connection, terms: list[str], language: str) -> list[str]:
+def _known(conn: sqlite3.Connection, terms: Sequence[str], language: str) -> list[str]:
     """Keep the terms that articles use; a misspelt one becomes its nearest neighbour."""
-    rows = conn.execute(
-        """
-        SELECT title, keywords, summary, steps FROM article_words WHERE language = ?
-        """,
-        [language],
-    ).fetchall()
-    vocabulary = {word for row in rows for column in row for word in str(column).split()}
     known: list[str] = []
     for term in terms:
-        if term in vocabulary:
+        row = conn.execute(
+            "SELECT word FROM vocabulary WHERE language = ? AND word = ?", [language, term]
+        ).fetchone()
+        if row is not None:
             known.append(term)
         elif len(term) >= 5:
-            longer = [word for word in vocabulary if word[0] == term[0]]
-            known.extend(difflib.get_close_matches(term, longer, n=1, cutoff=0.82))
+            rows = conn.execute(
+                "SELECT word FROM vocabulary WHERE language = ? AND substr(word, 1, 1) = ?",
+                [language, term[0]],
+            ).fetchall()
+            near = [row["word"] for row in rows]
+            known.extend(difflib.get_close_matches(term, near, n=1, cutoff=0.82))
     return known
 
 

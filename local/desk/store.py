@@ -57,6 +57,9 @@ CREATE TABLE IF NOT EXISTS articles (
   id TEXT PRIMARY KEY, language TEXT NOT NULL, audience TEXT NOT NULL,
   title TEXT NOT NULL, summary TEXT NOT NULL, steps TEXT NOT NULL, keywords TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS vocabulary (
+  language TEXT NOT NULL, word TEXT NOT NULL, PRIMARY KEY (language, word)
+) STRICT, WITHOUT ROWID;
 CREATE VIRTUAL TABLE IF NOT EXISTS article_words USING fts5 (
   id UNINDEXED, language UNINDEXED, title, keywords, summary, steps, tokenize = 'ascii'
 );

@@ -9,7 +9,7 @@ import re
 import tomllib
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 _WORD = re.compile(r"[a-z0-9]+")
@@ -34,7 +34,8 @@ def weak(language: str) -> frozenset[str]:
     return _lexicon(language).weak
 
 
-def terms(text: str, language: str) -> list[str]:
+@lru_cache(maxsize=8192)
+def terms(text: str, language: str) -> tuple[str, ...]:
     """Read a text as the stems it can be found by, in order, empty words left out."""
     lexicon = _lexicon(language)
     stems = _stems(text, language)
@@ -51,7 +52,7 @@ def terms(text: str, language: str) -> list[str]:
             if stems[at] not in lexicon.empty:
                 found.append(stems[at])
             at += 1
-    return found
+    return tuple(found)
 
 
 @cache

@@ -132,16 +132,14 @@ async def test_what_no_article_is_about_finds_none(desk: itsm.Connector, languag
 async def test_a_public_search_never_finds_an_internal_article(desk: itsm.Connector) -> None:
     hidden = 0
     for language, topics in QUESTIONS.items():
-        for sentence in [sentence for sentences in topics.values() for sentence in sentences]:
-            seen = await desk.search_articles(
-                sentence, language=language, audience="public", limit=10
-            )
-            assert all(hit.audience == "public" for hit in seen)
-            everything = await desk.search_articles(
-                sentence, language=language, audience="internal", limit=10
-            )
-            hidden += sum(hit.audience == "internal" for hit in everything)
-    assert hidden > 20
+        for topic in ("remote-desktop", "admin-rights", "timesheet-access", "bitlocker-key"):
+            for sentence in topics[topic]:
+                asked = {"language": language, "limit": 10}
+                seen = await desk.search_articles(sentence, audience="public", **asked)
+                assert all(hit.audience == "public" for hit in seen)
+                everything = await desk.search_articles(sentence, audience="internal", **asked)
+                hidden += sum(hit.audience == "internal" for hit in everything)
+    assert hidden > 10
 
 
 async def test_a_search_speaks_the_language_asked_for_and_keeps_the_limit(

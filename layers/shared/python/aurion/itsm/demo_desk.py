@@ -11,7 +11,7 @@ import ipaddress
 import json
 import re
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -282,7 +282,7 @@ class DemoDesk:
         method: str,
         path: str,
         *,
-        body: dict[str, object] | None = None,
+        body: Mapping[str, object] | None = None,
         params: dict[str, str] | None = None,
         missing: type[NotFound] | None = None,
     ) -> Record:
@@ -299,7 +299,7 @@ class DemoDesk:
         method: str,
         path: str,
         *,
-        body: dict[str, object] | None = None,
+        body: Mapping[str, object] | None = None,
         params: dict[str, str] | None = None,
         missing: type[NotFound] | None = None,
         expected: tuple[int, ...] = (),
