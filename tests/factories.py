@@ -35,7 +35,7 @@ def make_people(
     ids: dict[str, uuid.UUID] = {}
     for number, (name, badge) in enumerate(badges_by_name.items()):
         person_id = ids[name] = uuid.uuid4()
-        badge_hash = None if badge is None else badges.hash_badge(tenant.tenant_id, person_id, badge)
+        badge_hash = badge and badges.hash_badge(tenant.tenant_id, person_id, badge)
         email = f"{uuid.uuid4().hex[:8]}.{number}@example.com"
         with database.tenant_transaction(tenant.tenant_id) as conn:
             conn.execute(

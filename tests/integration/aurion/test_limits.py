@@ -44,7 +44,8 @@ def move_back(company: Tenant, hours: float) -> None:
         conn.execute(
             """
             UPDATE aurion.attempt_counters SET attempts_at = ARRAY(
-                SELECT at - make_interval(secs => %(s)s) FROM unnest(attempts_at) AS at ORDER BY at),
+                    SELECT at - make_interval(secs => %(s)s)
+                    FROM unnest(attempts_at) AS at ORDER BY at),
                 last_attempt_at = last_attempt_at - make_interval(secs => %(s)s)
             """,
             {"s": hours * 3600},
@@ -93,7 +94,7 @@ def test_a_person_has_five_failures_in_any_24_hours_and_ten_without_a_success(
     for number in range(4):
         assert isinstance(reserve(company, person, number=f"B{number}"), Reservation)
     assert reserve(company, person, number="C") == Refusal("limit_person")
-    # The first is a day old now, so there is room for one: not for five, as a fresh window would have.
+    # The first is a day old now: room for one, not for five as a window that starts anew has.
     move_back(company, 1.5)
     assert isinstance(reserve(company, person, number="D"), Reservation)
     assert reserve(company, person, number="E") == Refusal("limit_person")
