@@ -13,7 +13,7 @@ from psycopg import Connection
 from aurion import database, drafts, outbox, tenants, ticket_texts, tickets
 from aurion.database.rows import rows_of
 from aurion.drafts import Delivery, Draft, SealedDraft
-from aurion.errors import QueueUnavailable, TenantNotFound, Unavailable
+from aurion.errors import NotFound, QueueUnavailable, Rejected, TenantNotFound, Unavailable
 from aurion.itsm import Connector
 from aurion.tenants import Language, Tenant
 
@@ -83,7 +83,7 @@ async def tend(tenant_id: UUID, connector: Connector) -> Sweep:
 
 
 async def tend_all(connect: Callable[[Tenant], Connector]) -> dict[UUID, Sweep]:
-    """Do the round for every tenant; one whose services are down does not hold up the others.
+    """Do the round for every tenant; one whose services fail does not hold up the others.
 
     Raises:
         DatabaseUnavailable: The tenants can't be listed.
@@ -94,7 +94,7 @@ async def tend_all(connect: Callable[[Tenant], Connector]) -> dict[UUID, Sweep]:
             done[tenant_id] = await _tend_one(tenant_id, connect)
         except TenantNotFound:
             continue  # deleted since
-        except Unavailable as error:
+        except (Unavailable, Rejected, NotFound) as error:
             logger.warning(
                 "a tenant's round was cut short",
                 extra={"tenant_id": str(tenant_id), "error": type(error).__name__},
@@ -103,11 +103,12 @@ async def tend_all(connect: Callable[[Tenant], Connector]) -> dict[UUID, Sweep]:
 
 
 async def _tend_one(tenant_id: UUID, connect: Callable[[Tenant], Connector]) -> Sweep:
-    def read() -> Tenant:
+    def reach() -> Connector:
         with database.tenant_transaction(tenant_id) as conn:
-            return tenants.get(conn)
+            tenant = tenants.get(conn)
+        return connect(tenant)
 
-    connector = connect(await asyncio.to_thread(read))
+    connector = await asyncio.to_thread(reach)
     try:
         return await tend(tenant_id, connector)
     finally:
