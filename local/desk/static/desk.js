@@ -1,13 +1,15 @@
 // Keeps a list or a ticket up to date while somebody looks at it, without moving what they type.
 const main = document.querySelector("main[data-live]");
 
+function changed(field) {
+  if (field.matches("select")) return [...field.options].some((option) => option.selected !== option.defaultSelected);
+  if (field.matches("[type=checkbox]")) return field.checked !== field.defaultChecked;
+  return field.value !== field.defaultValue;
+}
+
 function busy() {
-  const typed = [...main.querySelectorAll("textarea, input, select")].some((field) =>
-    field.matches("select")
-      ? [...field.options].some((option) => option.selected !== option.defaultSelected)
-      : field.value !== field.defaultValue || field.checked !== field.defaultChecked,
-  );
-  return typed || main.contains(document.activeElement);
+  const inUse = document.activeElement !== main && main.contains(document.activeElement);
+  return inUse || [...main.querySelectorAll("textarea, input, select")].some(changed);
 }
 
 async function refresh() {
