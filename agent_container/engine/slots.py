@@ -8,6 +8,7 @@ from agent_container.folding import fold
 _NUMBER = re.compile(r"\b([A-Z]{1,6})[\s-]?(\d{3,12})\b")
 _DIGITS = re.compile(r"\b\d{3,12}\b")
 _SPOKEN_NUMBER = re.compile(r"\b(?:[A-Z]{2,6}-?|[A-Z]-)\d{3,12}\b")
+_LETTERS = re.compile(r"\b[A-Za-z](?: [A-Za-z]){2,}\b")
 _SENTENCE = re.compile(r"[^.!?]+[.!?]*")
 _SUMMARY_LENGTH = 80
 _QUESTION_START = re.compile(
@@ -23,6 +24,8 @@ def sentences(text: str) -> list[str]:
 
 def plain(text: str, cues: Cues) -> str:
     """Return the utterance without greetings and fillers at its start, written as it was said."""
+    # The recogniser writes what is spelled letter by letter: "v p n".
+    text = _LETTERS.sub(lambda found: found.group().replace(" ", ""), text)
     folded = fold(text)
     left = cues.strip_start(folded)
     return _last_words(text, len(left.split())) if left != folded else text.strip()
@@ -37,9 +40,15 @@ def ticket_number(text: str, cues: Cues) -> str | None:
         return f"{match.group(1)}{match.group(2)}"
     said = fold(text)
     digits = _DIGITS.findall(said)
-    if digits and (cues.has("number_words", said) or said.replace(" ", "").isdigit()):
+    named = cues.has("number_words", said) or said.replace(" ", "").isdigit()
+    if digits and (named or has_ticket_digits(said, cues)):
         return digits[0]
     return None
+
+
+def has_ticket_digits(said: str, cues: Cues) -> bool:
+    """Say whether folded text holds digits that are no error code, version or room."""
+    return cues.has("bare_number", said) and not cues.has("no_ticket_number", said)
 
 
 def spoken_numbers(text: str) -> list[str]:

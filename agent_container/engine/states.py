@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agent_container.engine import slots
 from agent_container.engine.answers import Answers
 from agent_container.engine.history import Exchange, Use
-from agent_container.engine import slots
 from agent_container.engine.understanding import IN_STEPS, Understanding
 from agent_container.folding import fold
 
@@ -139,6 +139,9 @@ def look_up(state: State, exchange: Exchange) -> None:
             state.tickets = list(use.result.get("tickets") or [])
         elif use.name in WRITES and (number := _written(use)):
             state.ticket = number
+            if use.name == "open_ticket":
+                # It is in somebody's hands now: what comes next is another matter.
+                state.topic = None
         if use.name == "comment_on_ticket" and use.arguments.get("ticket"):
             state.ticket = str(use.arguments["ticket"])
 

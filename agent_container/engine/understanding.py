@@ -12,7 +12,7 @@ from agent_container.engine.intents import Intent
 from agent_container.engine.regression import Regression, Vectors
 from agent_container.folding import fold
 
-UNSURE_BELOW = 0.34
+UNSURE_BELOW = 0.27
 """Below this share of the weighted probabilities, the engine asks instead of guessing."""
 
 YES_OR_NO = frozenset(
@@ -23,18 +23,18 @@ IN_STEPS = frozenset({"helped", "worked", "ready"})
 
 # How much a cue raises its intent above what the sentence vector alone says.
 _BOOST: dict[Intent, float] = {
-    "transfer_person": 40.0,
+    "transfer_person": 100.0,
     "callback": 25.0,
-    "goodbye": 40.0,
-    "open_ticket": 30.0,
-    "add_comment": 20.0,
+    "goodbye": 60.0,
+    "open_ticket": 200.0,
+    "add_comment": 60.0,
     "repeat": 15.0,
     "slower": 15.0,
     "spell_number": 15.0,
     "who_are_you": 25.0,
     "cancel": 25.0,
     "tried_failed": 8.0,
-    "tried_worked": 8.0,
+    "tried_worked": 20.0,
     "next_step": 15.0,
     "ticket_status": 8.0,
     "my_assets": 8.0,
@@ -124,6 +124,9 @@ def understand(
             scores[intent] = max(scores.get(intent, 0.0), 0.01) * boost
         elif intent in _WITHOUT_EVIDENCE:
             scores[intent] = scores.get(intent, 0.0) * _WITHOUT_EVIDENCE[intent]
+    if found.number:
+        # Who says the number doesn't ask for it.
+        scores["spell_number"] = scores.get("spell_number", 0.0) * 0.05
     for intent, weight in (_IN_STEPS if in_steps else _BEFORE_STEPS).items():
         scores[intent] = scores.get(intent, 0.0) * weight
     total = sum(scores.values())
@@ -151,8 +154,16 @@ def _answer(
     whole: str, said: str, language: str, cues: Cues, asked: str | None, cued: set[Intent]
 ) -> Intent | None:
     """Return what plainly answers the open question, or None."""
-    if consent.is_closing(whole, language) and not (asked in IN_STEPS and said.split()[0] == "no"):
+    if consent.is_closing(whole, language) and (asked not in IN_STEPS or cues.has("bye", said)):
         return "goodbye" if asked != "consent" else "no"
+    if asked not in YES_OR_NO and cues.has("identity", said) and not cues.has("not_worked", said):
+        return "greeting"
+    if (
+        consent.asks_for_ticket(whole, language)
+        and not cued & {"transfer_person", "callback", "add_comment", "goodbye", "cancel"}
+        and asked not in ("ticket_about", "which_comment")
+    ):
+        return "open_ticket"
     if asked in YES_OR_NO and not cued & {"transfer_person", "callback", "goodbye", "add_comment"}:
         verdict = consent.judge(whole, language)
         if verdict in ("yes", "no"):
@@ -183,7 +194,7 @@ def _cued(whole: str, said: str, language: str, cues: Cues, found: Understanding
         hit.add("transfer_person")
     if cues.has("callback", said) and not cues.has("not_callback", said):
         hit.add("callback")
-    if cues.has("bye", said) or consent.is_closing(whole, language):
+    if cues.has("bye", said):
         hit.add("goodbye")
     if consent.asks_for_ticket(whole, language) or (
         cues.has("need_new", said) and not cues.has("how_to", said)
@@ -195,7 +206,8 @@ def _cued(whole: str, said: str, language: str, cues: Cues, found: Understanding
         hit.add("tried_worked")
     if cues.has("how_to", said) and not cues.has("howto_not", said):
         hit.add("how_to")
-    if cues.has("number_words", said) or cues.has("status", said):
+    numbered = cues.has("number_words", said) or slots.has_ticket_digits(said, cues)
+    if numbered or cues.has("status", said):
         hit.add("ticket_status")
     if cues.has("failed", said):
         hit.add("tried_failed")
