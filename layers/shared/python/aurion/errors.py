@@ -32,7 +32,7 @@ AurionError (500)
 ├── SpeechModelMissing (500)
 │   └── SpeechModelDamaged
 └── MigrationError (500)
-    ├── MigrationChanged  MigrationGap  DatabaseAhead
+    └── MigrationChanged  MigrationGap  DatabaseAhead  ColumnUnmapped
 
 A class's docstring is its message. 4xx is expected; 500 is a bug and pages someone. Messages hold no
 personal data: a value that explains an error stays with the caller of the function that raised it.
@@ -232,3 +232,7 @@ class MigrationGap(MigrationError):
 
 class DatabaseAhead(MigrationError):
     """The database has migrations this code does not know."""
+
+
+class ColumnUnmapped(MigrationError):
+    """A column is not on the data map."""

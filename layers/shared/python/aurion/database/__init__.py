@@ -1,7 +1,7 @@
 """The only way into the database: a transaction that acts for one tenant."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -20,7 +20,7 @@ _pools_lock = threading.Lock()
 
 
 @contextmanager
-def tenant_transaction(tenant_id: UUID) -> Iterator[Connection]:
+def tenant_transaction(tenant_id: UUID) -> Generator[Connection]:
     """Open a transaction that sees one tenant's rows; never hold it across a vendor's answer.
 
     Raises:
@@ -32,14 +32,14 @@ def tenant_transaction(tenant_id: UUID) -> Iterator[Connection]:
 
 
 @contextmanager
-def router_transaction() -> Iterator[Connection]:
+def router_transaction() -> Generator[Connection]:
     """Open a transaction that may do one thing: find the tenant of a dialled number."""
     with _transaction("aurion_router") as conn:
         yield conn
 
 
 @contextmanager
-def system_transaction() -> Iterator[Connection]:
+def system_transaction() -> Generator[Connection]:
     """Open a transaction that may do one thing: list the tenants."""
     with _transaction("aurion_system") as conn:
         yield conn
@@ -55,7 +55,7 @@ def close_pools() -> None:
 
 
 @contextmanager
-def _transaction(role: str) -> Iterator[Connection]:
+def _transaction(role: str) -> Generator[Connection]:
     try:
         with _pool(role).connection() as conn, conn.transaction():
             yield conn

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +125,7 @@ def _make_schema(conn: psycopg.Connection) -> None:
 
 
 @contextmanager
-def _one_runner(conn: psycopg.Connection) -> Iterator[None]:
+def _one_runner(conn: psycopg.Connection) -> Generator[None]:
     # Polled, since a runner waiting inside pg_advisory_lock() holds a snapshot that another's
     # CREATE INDEX CONCURRENTLY waits for: a deadlock.
     while True:
