@@ -24,8 +24,8 @@ class Kokoro:
         options.log_severity_level = 3
         # idle threads must not spin: the same two cores hear and answer other calls
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # the arena would keep the largest sentence's memory for ever
-        options.enable_cpu_mem_arena = False
+        # no two clauses are of one length: a plan of memory for each would only pile up
+        options.enable_mem_pattern = False
         self._session = onnxruntime.InferenceSession(
             str(file), options, providers=["CPUExecutionProvider"]
         )

@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--articles", type=Path, nargs="*", help="articles: TOML files or folders")
     parser.add_argument("--cache", type=Path, default=Path(".local/cache"))
     options = parser.parse_args()
-    os.nice(19)
+    os.nice(10)
     wanted = needed(fixed_texts())
     kept: set[str] = set()
     if options.articles is None:

@@ -10,6 +10,7 @@ import os
 # Before numpy: sentence vectors are small, and a pool of threads per product costs them a
 # hundredfold.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits must not spin
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
