@@ -10,9 +10,13 @@ from uuid import UUID
 from aurion import calls, people, tenants
 from aurion.itsm import Article, Asset, Connector, Outage, Requester, Ticket
 
+from agent_container.folding import fold
+
 type Speaker = Literal["caller", "agent", "tool"]
 type ToolStatus = Literal["done", "asked", "refused", "unavailable", "failed"]
-type Stage = Literal["greeting", "verifying", "verified", "unverified", "desk", "transferring", "over"]
+type Stage = Literal[
+    "greeting", "verifying", "verified", "unverified", "desk", "transferring", "over"
+]
 
 
 class CallEvents(Protocol):
@@ -68,6 +72,7 @@ class CallState:
     connector: Connector
     events: CallEvents = field(default_factory=NoEvents)
     language: tenants.Language = "en"
+    language_fixed: bool = False
     level: int = 0
     person: people.Person | None = None
 
@@ -99,6 +104,8 @@ class CallState:
     message_taken: bool = False
     recording_stopped: bool = False
     hang_up: asyncio.Event = field(default_factory=asyncio.Event)
+    session_closed: asyncio.Event = field(default_factory=asyncio.Event)
+    _reply_ms: int | None = None
 
     @property
     def tenant_id(self) -> UUID:
@@ -136,7 +143,21 @@ class CallState:
             return "unverified"
         return "abandoned"
 
-    def reply_ms(self) -> int | None:
-        """Return how long the caller has waited since they stopped, once per utterance."""
-        stopped, self.stopped_speaking_at = self.stopped_speaking_at, None
-        return None if stopped is None else max(0, int((time.time() - stopped) * 1000))
+    def note_steps(self, said: str) -> None:
+        """Remember which steps of an article the caller has been given, for whoever takes over."""
+        spoken = fold(said)
+        for article in self.articles.values():
+            for step in article.steps:
+                if step not in self.tried and fold(step) in spoken:
+                    self.tried.append(step)
+
+    def began_to_reply(self) -> None:
+        """Note that the agent is heard: the caller's wait is over."""
+        if self.stopped_speaking_at is not None:
+            self._reply_ms = max(0, int((time.time() - self.stopped_speaking_at) * 1000))
+            self.stopped_speaking_at = None
+
+    def take_reply_ms(self) -> int | None:
+        """Return how long the caller waited for what is being said, for the first of its turns."""
+        waited, self._reply_ms = self._reply_ms, None
+        return waited

@@ -1,4 +1,4 @@
-"""The turns of one call on their way into the database, in order, kept in memory while it is down."""
+"""The turns of one call on their way into the database: in order, kept while it is down."""
 
 import asyncio
 import contextlib
@@ -101,7 +101,9 @@ class TurnLog:
                 await asyncio.to_thread(self._append, entries)
             except DatabaseUnavailable:
                 if not self.down:
-                    logger.warning("turns wait for the database", extra={"call": str(self._call_id)})
+                    logger.warning(
+                        "turns wait for the database", extra={"call": str(self._call_id)}
+                    )
                 self.down = True
                 self._notify()
                 await asyncio.sleep(_RETRY_S)
@@ -131,4 +133,3 @@ class TurnLog:
                     reply_ms=entry.reply_ms,
                     seq=seq,
                 )
-

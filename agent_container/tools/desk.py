@@ -52,8 +52,10 @@ class Desk:
 
     def offer(self, tool: str, arguments: Mapping[str, str], key: str, **slots: str) -> Result:
         """Mention a change beside something else; only an explicit request takes it."""
+        known = self.state.pending
         self.state.pending = PendingWrite(tool, dict(arguments), "offered", turns_left=3)
-        self.say(key, **slots)
+        if known is None or known.tool != tool or known.mode != "offered":
+            self.say(key, **slots)  # said once, it needn't follow every step
         return {"status": "offered"}
 
     async def requester(self) -> Requester | None:

@@ -46,7 +46,7 @@ class Executor:
         self._ran = 0
         self._notes: set[asyncio.Task[None]] = set()
 
-    def offered(self) -> list[llm.Tool]:
+    def offered(self) -> list[llm.Tool | llm.Toolset]:
         """Return the tools that the model may see at the caller's present level."""
         return [self._as_livekit(name) for name in access.offered(self._desk.state)]
 
@@ -135,9 +135,7 @@ class Executor:
             status = "unavailable" if result["error"] == "desk_unavailable" else "failed"
         self._desk.state.events.tool(name, status, int((time.perf_counter() - began) * 1000))
 
-    def _note(
-        self, name: str, decision: audit.Decision, arguments: Mapping[str, object]
-    ) -> None:
+    def _note(self, name: str, decision: audit.Decision, arguments: Mapping[str, object]) -> None:
         state = self._desk.state
         note = asyncio.to_thread(
             _write_note, state.tenant_id, state.call_id, name[:60], decision, state.person_id,

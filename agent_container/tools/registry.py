@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from agent_container import tools as tools_package
+
 type Result = dict[str, Any]
 type Run = Callable[..., Awaitable[Result]]
 
@@ -121,9 +123,8 @@ def consented() -> Mapping[str, Run]:
 
 @cache
 def _load() -> None:
-    package = importlib.import_module(__package__)
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{__package__}.{module.name}")
+    for module in pkgutil.iter_modules(tools_package.__path__):
+        importlib.import_module(f"{tools_package.__name__}.{module.name}")
 
 
 def _read_docstring(docstring: str) -> tuple[str, dict[str, str]]:

@@ -1,0 +1,126 @@
+"""Which models think, hear and speak for a call, by what the environment has keys for."""
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+
+import anthropic
+import httpx2
+import openai
+from aurion import tls
+from livekit import rtc
+from livekit.agents import llm, stt, tts
+from livekit.plugins import anthropic as livekit_anthropic
+from livekit.plugins import openai as livekit_openai
+
+from agent_container.config import Config
+from agent_container.engine import EngineLLM
+from agent_container.speech.client import SpeechClient
+from agent_container.speech.stt import WhisperSTT
+from agent_container.speech.tts import DeskTTS
+
+# A model that has not begun to answer by then has lost the caller; the next one is asked.
+_ATTEMPT_S = 4.0
+
+
+class Voices:
+    """Hold one voice per language, made at its first use."""
+
+    def __init__(self, make: Callable[[str], tts.TTS]) -> None:
+        self._make = make
+        self._made: dict[str, tts.TTS] = {}
+
+    def of(self, language: str) -> tts.TTS:
+        """Return the voice of a language."""
+        if language not in self._made:
+            self._made[language] = self._make(language)
+        return self._made[language]
+
+    async def frames(self, text: str, language: str) -> AsyncGenerator[rtc.AudioFrame]:
+        """Speak a text in a language, whatever the language of the call is."""
+        async with self.of(language).stream() as stream:
+            stream.push_text(text)
+            stream.end_input()
+            async for spoken in stream:
+                yield spoken.frame
+
+    async def aclose(self) -> None:
+        """Let go of the voices."""
+        for voice in self._made.values():
+            await voice.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """Make what one call needs: a language model, a recogniser and voices, by language.
+
+    `language_model` gets the language and the company's name; `recogniser` the language.
+    """
+
+    language_model: Callable[[str, str], llm.LLM]
+    recogniser: Callable[[str], stt.STT]
+    voice: Callable[[str], tts.TTS]
+
+
+def from_config(config: Config, speech: SpeechClient) -> Providers:
+    """Choose the providers: the dialogue engine, and in front of it whatever has a key."""
+
+    def language_model(language: str, company: str) -> llm.LLM:
+        engine = EngineLLM(speech, language=language, company=company)
+        paid = [model for model in (_claude(config), _openai(config)) if model is not None]
+        if not paid:
+            return engine
+        return llm.FallbackAdapter([*paid, engine], attempt_timeout=_ATTEMPT_S, sticky=True)
+
+    return Providers(
+        language_model=language_model,
+        recogniser=lambda language: WhisperSTT(speech, language=language),
+        voice=lambda language: DeskTTS(speech, language=language),
+    )
+
+
+def _claude(config: Config) -> llm.LLM | None:
+    if config.anthropic_api_key is None:
+        return None
+    client = anthropic.AsyncClient(
+        api_key=config.anthropic_api_key,
+        base_url=config.anthropic_base_url,
+        max_retries=0,
+        http_client=_http_client(),
+    )
+    return livekit_anthropic.LLM(
+        model=config.anthropic_model,
+        api_key=config.anthropic_api_key,
+        client=client,
+        max_tokens=400,
+        caching="ephemeral",
+        parallel_tool_calls=False,
+    )
+
+
+def _openai(config: Config) -> llm.LLM | None:
+    if config.llm_api_key is None and config.llm_base_url is None:
+        return None
+    client = openai.AsyncClient(
+        # A server of one's own may want none, and the client insists on something.
+        api_key=config.llm_api_key or "none",
+        base_url=config.llm_base_url,
+        max_retries=0,
+        http_client=_http_client(),
+    )
+    return livekit_openai.LLM(
+        model=config.llm_model,
+        client=client,
+        store=False,
+        max_completion_tokens=400,
+        parallel_tool_calls=False,
+    )
+
+
+def _http_client() -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
+        verify=tls.outbound_context(),
+        timeout=httpx2.Timeout(10.0, connect=3.0),
+        # A redirect could take the conversation to a host that nobody has agreed to.
+        follow_redirects=False,
+        trust_env=False,
+    )

@@ -1,0 +1,442 @@
+"""Who is calling: a fixed course without a language model, before anything else may happen.
+
+Nothing said here leaves this file but a person and a level: no text goes to the session's history,
+events, logs or spans, the recording is mute, and the speech is recognised on our own machine. What a
+caller says beside name and badge is kept for the desk once they are verified.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterable
+from dataclasses import dataclass, field
+from typing import Literal, override
+
+from aurion import badges, callers, calls, database, spoken
+from aurion.errors import Unavailable
+from livekit import rtc
+from livekit.agents import Agent, ModelSettings, StopResponse, llm, stt, utils
+from livekit.agents.voice import SpeechHandle
+
+from agent_container import config, control_words, introductions, phrases, recording
+from agent_container.call_state import CallState
+from agent_container.hearing import Ears, Utterance
+from agent_container.providers import Voices
+from agent_container.recording import NoTape, Tape
+from agent_container.turn_log import REDACTED_BADGE, REDACTED_NAME, TurnLog
+
+logger = logging.getLogger(__name__)
+
+type Ending = Literal["verified", "unverified", "person", "over"]
+
+_PATIENCE_S = 0.8
+_REST_OF_BADGE_S = 2.5
+_BETWEEN_KEYS_S = 4.0
+_MOST_PROMPTS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    text: str
+    language: str | None
+    sound: rtc.AudioFrame | None
+    ended_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    keys: str
+    ended_at: float
+
+
+type _Input = _Heard | _Keyed
+
+
+@dataclass(slots=True)
+class _Claim:
+    """What the caller says of themselves, as far as it has been heard."""
+
+    name: str = ""
+    badges: tuple[str, ...] = ()
+    unread: list[_Heard] = field(default_factory=list)
+    asked_digits: bool = False
+    asked_keys: bool = False
+
+    def forget(self) -> None:
+        self.name, self.badges = "", ()
+        self.unread.clear()
+
+
+class VerifyCaller(Agent):
+    """Greet, ask for name and badge, and have them checked; `ended` says how it went."""
+
+    def __init__(
+        self, state: CallState, *, log: TurnLog, ears: Ears, tape: Tape, voices: Voices,
+        ready: asyncio.Event,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            instructions="",
+            llm=None,
+            turn_handling={
+                "turn_detection": "manual",
+                "preemptive_generation": {"enabled": False},
+                "interruption": {"enabled": False, "discard_audio_if_uninterruptible": False},
+            },
+        )
+        self._state = state
+        self._log = log
+        self._ears = ears
+        self._tape = tape
+        self._voices = voices
+        self._ready = ready
+        self._format = badges.read_format(state.tenant.badge_format)
+        self._inputs: asyncio.Queue[_Input] = asyncio.Queue()
+        self._keys = ""
+        self._last_key: asyncio.TimerHandle | None = None
+        self._utterances: list[str] = []
+        self._claim = _Claim()
+        self._flow: asyncio.Task[None] | None = None
+        self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+
+    @override
+    async def on_enter(self) -> None:
+        self._ears.be_patient(_PATIENCE_S)
+        self._flow = asyncio.create_task(self._run(), name="verify caller")
+        self._flow.add_done_callback(self._settle)
+
+    @override
+    async def on_exit(self) -> None:
+        if self._flow is not None:
+            await utils.aio.cancel_and_wait(self._flow)
+        self._claim = _Claim()
+        self._utterances.clear()
+        self._keys = ""
+        self._ears.be_patient(config.END_OF_SPEECH_S)
+
+    @override
+    async def stt_node(  # pyright: ignore[reportIncompatibleMethodOverride] - an async generator
+        self, audio: AsyncIterable[rtc.AudioFrame], model_settings: ModelSettings
+    ):
+        feeding = asyncio.create_task(self._ears.feed(audio))
+        try:
+            while True:
+                self._take(await self._ears.next())
+                if False:  # no text leaves this node; it only has to be a generator
+                    yield stt.SpeechEvent(stt.SpeechEventType.FINAL_TRANSCRIPT)
+        finally:
+            await utils.aio.cancel_and_wait(feeding)
+
+    @override
+    async def on_user_turn_completed(
+        self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage
+    ) -> None:
+        raise StopResponse
+
+    async def typed(self, text: str) -> None:
+        """Take a typed sentence."""
+        language = introductions.language_of(text, self._state.tenant.languages)
+        self._inputs.put_nowait(_Heard(text, language, None, time.time()))
+
+    def pressed(self, key: str) -> None:
+        """Take a key of the caller's phone."""
+        if self._last_key is not None:
+            self._last_key.cancel()
+            self._last_key = None
+        if key == "*":
+            self._keys = ""
+            return
+        if key != "#":
+            self._keys += key
+        full = len(self._keys) >= self._format.longest
+        if key == "#" or full:
+            self._submit_keys()
+        else:
+            loop = asyncio.get_running_loop()
+            self._last_key = loop.call_later(_BETWEEN_KEYS_S, self._submit_keys)
+
+    def _submit_keys(self) -> None:
+        keys, self._keys = self._keys, ""
+        if keys:
+            self._inputs.put_nowait(_Keyed(keys, time.time()))
+
+    def _take(self, utterance: Utterance) -> None:
+        heard = utterance.heard
+        if heard is not None and heard.text.strip():
+            self._inputs.put_nowait(
+                _Heard(heard.text, heard.language, utterance.sound, utterance.ended_at)
+            )
+
+    def _settle(self, flow: asyncio.Task[None]) -> None:
+        if self.ended.done():
+            return
+        if flow.cancelled():
+            self.ended.set_result("over")
+        elif (error := flow.exception()) is not None:
+            self.ended.set_exception(error)
+
+    async def _run(self) -> None:
+        await self._ready.wait()
+        self._state.events.state("greeting")
+        await self._greet()
+        tenant = self._state.tenant
+        if not tenant.verification_enabled or tenant.verification_policy != "name_and_badge":
+            self._state.verification = "skipped"
+            await self._say("verify.unverified")
+            self._end("unverified")
+            return
+        self._state.events.state("verifying")
+        ending = await self._verify()
+        if ending in ("verified", "unverified"):
+            self._state.events.state(ending)
+        self._end(ending)
+
+    def _end(self, ending: Ending) -> None:
+        if not self.ended.done():
+            self.ended.set_result(ending)
+
+    async def _greet(self) -> None:
+        tenant, language = self._state.tenant, self._state.language
+        parts = [
+            phrases.say("greeting.company", language, company=tenant.name),
+            phrases.say("greeting.ai", language),
+        ]
+        if not isinstance(self._tape, NoTape):
+            parts.append(phrases.say("greeting.recorded", language))
+        if addition := tenant.greeting_addition.get(language):
+            parts.append(addition)
+        # Nobody may miss that this is an AI and that it records: it can't be talked over.
+        await self._speak(" ".join(parts), language, interruptible=False)
+        for other in tenant.languages[1:]:
+            await self._speak(phrases.say("greeting.also", other), other, interruptible=False)
+
+    async def _verify(self) -> Ending:
+        """Ask until the caller is verified or may not try again."""
+        claim = self._claim
+        question = "verify.ask_name"
+        for _ in range(_MOST_PROMPTS):
+            said = await self._ask(question)
+            if said is None:
+                await self._say("silence.goodbye")
+                return "over"
+            control = await self._note_and_obey(said)
+            if control is not None:
+                return control
+            self._understand(said)
+            if not claim.name:
+                question = "verify.ask_name" if claim.badges else "verify.ask_name_again"
+                continue
+            if not claim.badges:
+                question = self._badge_question(said)
+                continue
+            ending = await self._attempt(said.ended_at)
+            if ending is not None:
+                return ending
+            claim.forget()
+            question = "verify.ask_name"
+        return await self._give_up()
+
+    async def _give_up(self) -> Ending:
+        self._state.verification = "failed"
+        await self._say("verify.exhausted")
+        return "unverified"
+
+    async def _ask(self, question: str) -> _Input | None:
+        """Ask and wait for an answer, ask again when there is none; None after three silences."""
+        for before in (None, "silence.first", "silence.second"):
+            if before is not None:
+                await self._say(before)
+            if before != "silence.second":
+                await self._say(question)
+            said = await self._next_input(config.SILENCE_S)
+            if said is not None:
+                return said
+        return None
+
+    async def _next_input(self, timeout_s: float) -> _Input | None:
+        """Wait for the caller; the time runs only while they are neither speaking nor keying."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                if self._state.call.channel == "text":
+                    return await self._inputs.get()
+                async with asyncio.timeout(timeout_s):
+                    return await self._inputs.get()
+            if not self._ears.busy and not self._keys:
+                return None
+
+    async def _note_and_obey(self, said: _Input) -> Ending | None:
+        """Fix the language, write the turn down without its words, and do what can't wait."""
+        state = self._state
+        if isinstance(said, _Keyed):
+            await self._write(REDACTED_BADGE)
+            return "person" if said.keys == "0" else None
+        await self._fix_language(said)
+        digits = introductions.says_digits(said.text, state.language)
+        await self._write(REDACTED_BADGE if digits else REDACTED_NAME)
+        languages = [state.language, *(x for x in state.tenant.languages if x != state.language)]
+        match control_words.find(said.text, languages):
+            case "person":
+                return "person"
+            case "silent":
+                recorded = await recording.stop(state, self._tape)
+                await self._say("recording.stopped" if recorded else "recording.none")
+                return None
+            case "goodbye":
+                await self._say("goodbye.short")
+                return "over"
+            case None:
+                self._utterances.append(said.text)
+                return None
+
+    def _understand(self, said: _Input) -> None:
+        """Take name and badge from what was said, in either order or both at once."""
+        claim = self._claim
+        if isinstance(said, _Keyed):
+            keyed = badges.canonical(said.keys)
+            if self._format.fits(keyed):
+                claim.badges = (keyed,)
+                claim.unread.clear()
+            return
+        language = self._state.language
+        parts = [*claim.unread, said] if claim.name or claim.unread else [said]
+        found = spoken.readings(" ".join(part.text for part in parts), language, self._format)
+        if not found and len(parts) > 1:
+            found = spoken.readings(said.text, language, self._format)
+        if found:
+            claim.badges = found
+            claim.unread.clear()
+        elif introductions.says_digits(said.text, language):
+            claim.unread.append(said)
+        if not claim.name and introductions.may_hold_name(said.text, language):
+            claim.name = said.text
+
+    def _badge_question(self, said: _Input) -> str:
+        """Choose how to ask for the badge: plainly, then digit by digit, then by keypad."""
+        claim = self._claim
+        heard_digits = isinstance(said, _Keyed) or bool(claim.unread)
+        if not heard_digits:
+            return "verify.ask_badge"
+        if not claim.asked_digits:
+            claim.asked_digits = True
+            return "verify.ask_badge_digits"
+        claim.unread.clear()
+        return "verify.ask_badge_keys"
+
+    async def _attempt(self, ended_at: float, second: str | None = None) -> Ending | None:
+        """Have the claim checked; None when the caller may try again."""
+        state, claim = self._state, self._claim
+        try:
+            checked = await asyncio.to_thread(
+                callers.verify,
+                state.tenant,
+                call_id=state.call_id,
+                calling_number=state.call.calling_number,
+                name_text=claim.name,
+                badges=claim.badges,
+                second_attribute=second,
+            )
+            if checked.outcome == "verified":
+                await asyncio.to_thread(self._note_caller, checked)
+        except Unavailable:  # the database or the key service, at any step
+            return await self._unavailable()
+        # The same wait for every answer: how long it took tells nothing.
+        await asyncio.sleep(max(0.0, ended_at + callers.ANSWER_FLOOR_MS / 1000 - time.time()))
+        state.stopped_speaking_at = ended_at
+        match checked.outcome:
+            case "verified":
+                assert checked.person is not None
+                state.person, state.level = checked.person, checked.level
+                state.verification = "verified"
+                reason = introductions.reason_for_call(
+                    self._utterances,
+                    person=checked.person.name,
+                    language=state.language,
+                    badge_format=self._format,
+                )
+                state.kept = [reason] if reason else []
+                return "verified"
+            case "second_attribute" if second is None:
+                digits = await self._ask_second()
+                return await self._give_up() if digits is None else await self._attempt(*digits)
+            case "exhausted":
+                return await self._give_up()
+            case _:
+                await self._say("verify.refused")
+                return None
+
+    async def _ask_second(self) -> tuple[float, str] | None:
+        said = await self._ask("verify.ask_second")
+        if said is None:
+            return None
+        await self._write(REDACTED_BADGE)
+        text = said.keys if isinstance(said, _Keyed) else said.text
+        return said.ended_at, "".join(c for c in text if c.isdigit())[-2:]
+
+    async def _unavailable(self) -> Ending:
+        self._state.verification = "unavailable"
+        await self._say("verify.unavailable")
+        return "unverified"
+
+    def _note_caller(self, checked: callers.Verification) -> None:
+        state = self._state
+        assert checked.person is not None
+        with database.tenant_transaction(state.tenant_id) as conn:
+            calls.set_caller(
+                conn,
+                call_id=state.call_id,
+                epoch=state.epoch,
+                person_id=checked.person.id,
+                level=checked.level,
+            )
+
+    async def _fix_language(self, said: _Heard) -> None:
+        """Hold the call in the language of the caller's first real sentence."""
+        if self._state.language_fixed or said.language not in self._state.tenant.languages:
+            return
+        if len(said.text.split()) < 3 and not self._utterances:
+            return  # a name alone has no language
+        self._state.language_fixed = True
+        language = phrases.known(said.language)
+        assert language is not None
+        self._state.language = language
+        with contextlib.suppress(Unavailable):
+            await asyncio.to_thread(self._note_language)
+
+    def _note_language(self) -> None:
+        state = self._state
+        with database.tenant_transaction(state.tenant_id) as conn:
+            calls.set_language(
+                conn, call_id=state.call_id, epoch=state.epoch, language=state.language
+            )
+
+    async def _write(self, text: str) -> None:
+        self._state.events.said("caller", text, time.time(), None)
+        await self._log.caller(text, self._state.language)
+
+    async def _say(self, key: str, **slots: str) -> None:
+        """Say a phrase; an answer that comes meanwhile cuts it short."""
+        language = self._state.language
+        await self._speak(phrases.say(key, language, **slots), language, interruptible=True)
+
+    async def _speak(self, text: str, language: str, *, interruptible: bool) -> None:
+        at = time.time()
+        handle = self.session.say(
+            text,
+            audio=self._voices.frames(text, language),
+            add_to_chat_ctx=False,
+            allow_interruptions=interruptible,
+        )
+        if interruptible:
+            await self._until_answered(handle)
+        else:
+            await handle
+        reply_ms = self._state.take_reply_ms()
+        self._state.events.said("agent", text, at, reply_ms)
+        self._log.agent(text, phrases.known(language), reply_ms)
+
+    async def _until_answered(self, handle: SpeechHandle) -> None:
+        playing = asyncio.ensure_future(handle.wait_for_playout())
+        while not playing.done():
+            if not self._inputs.empty() or self._keys:
+                handle.interrupt()
+            await asyncio.wait([playing], timeout=0.1)

@@ -1,0 +1,32 @@
+"""A company that can be called by typing: real rows, a real desk, the real speech server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from agent_container import providers
+from agent_container.call import Deps
+from agent_container.config import Config
+from agent_container.speech.client import SpeechClient
+
+from local.aws import Aws
+from local.desk.process import DeskProcess, start_desk
+from local.postgres import Database
+from tests.typed_calls import Company, make_company
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[DeskProcess]:
+    running = start_desk(tmp_path / "desk.sqlite", "desk-token", faults=True)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def company(aws: Aws, database: Database, desk: DeskProcess) -> Company:
+    return make_company(desk)
+
+
+@pytest.fixture
+def deps(speech: SpeechClient) -> Deps:
+    return Deps(speech=speech, providers=providers.from_config(Config(), speech))

@@ -1,0 +1,206 @@
+"""Calls that are typed: a caller who answers when the agent has finished, and what they witnessed."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent_container.call import CallResult, Deps, run_call
+from agent_container.call_state import Speaker, Stage, ToolStatus
+from aurion import calls, database, people, secrets, tenants, turns
+from aurion.calls import Call
+from aurion.tenants import Tenant
+from livekit.agents import llm
+
+from local.audio_line import TextLine
+from local.desk.process import DeskProcess
+
+PEOPLE = b"""name,badge_id,language,email,phone
+Alice Martin,471129,en,alice.martin@meridian.example,+33199000101
+Tom Becker,803556,en,tom.becker@meridian.example,+33199000102
+Claire Dubois,290416,fr,claire.dubois@meridian.example,+33199000103
+"""
+
+ALICE = (
+    "Hi, this is Alice Martin.",
+    "My badge number is four seven one one two nine.",
+)
+TOM = ("Hello, my name is Tom Becker.", "Eight zero three, double five, six.")
+CLAIRE = (
+    "Bonjour, je m'appelle Claire Dubois.",
+    "Mon numéro de badge est deux neuf zéro quatre un six.",
+)
+
+
+@dataclass(slots=True)
+class Witness:
+    """Everything a call's events told."""
+
+    lines: list[tuple[Speaker, str, int | None]] = field(default_factory=list)
+    tools: list[tuple[str, ToolStatus]] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+    last_at: float = field(default_factory=time.monotonic)
+    agent_turns: int = 0
+
+    def said(self, speaker: Speaker, text: str, at: float, reply_ms: int | None) -> None:
+        self.lines.append((speaker, text, reply_ms))
+        self.agent_turns += speaker == "agent"
+        self.last_at = time.monotonic()
+
+    def tool(self, name: str, status: ToolStatus, ms: int) -> None:
+        self.tools.append((name, status))
+        self.last_at = time.monotonic()
+
+    def state(self, name: Stage) -> None:
+        self.stages.append(name)
+        self.last_at = time.monotonic()
+
+    @property
+    def agent(self) -> str:
+        return "\n".join(text for speaker, text, _ in self.lines if speaker == "agent")
+
+    @property
+    def caller(self) -> list[str]:
+        return [text for speaker, text, _ in self.lines if speaker == "caller"]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{speaker:>6} | {text}" for speaker, text, _ in self.lines) + (
+            f"\n{self.tools}"
+        )
+
+
+@dataclass(slots=True)
+class Company:
+    """A company with its people and its desk."""
+
+    tenant: Tenant
+    desk: DeskProcess
+
+    def start_call(self, *, channel: calls.Channel = "text", number: str | None = None) -> Call:
+        with database.tenant_transaction(self.tenant.tenant_id) as conn:
+            return calls.start(conn, channel=channel, calling_number=number)
+
+    def row(self, call: Call) -> Call:
+        with database.tenant_transaction(self.tenant.tenant_id) as conn:
+            return calls.get(conn, call.id)
+
+    def turns(self, call: Call) -> list[turns.Turn]:
+        with database.tenant_transaction(self.tenant.tenant_id) as conn:
+            return turns.list_all(conn, call.id)
+
+
+def make_company(desk: DeskProcess, **settings: object) -> Company:
+    """Make the demo company, the way the product makes it."""
+    import io
+    import uuid
+
+    tenant_id = uuid.uuid4()
+    name = secrets.itsm_secret_name(tenant_id)
+    secrets.put(name, desk.token)
+    with database.tenant_transaction(tenant_id) as conn:
+        tenant = tenants.add(
+            conn,
+            name="Meridian Works",
+            languages=["en", "fr"],
+            itsm_url=desk.base_url,
+            itsm_secret=name,
+            **settings,  # pyright: ignore[reportArgumentType]
+        )
+    people.import_csv(tenant, io.BytesIO(PEOPLE))
+    return Company(tenant, desk)
+
+
+async def type_call(
+    company: Company,
+    sentences: Sequence[str],
+    *,
+    deps: Deps,
+    call: Call | None = None,
+    witness: Witness | None = None,
+    hang_up: bool = True,
+    resume: bool = False,
+    quiet_s: float = 0.25,
+) -> tuple[CallResult, Witness]:
+    """Type sentences, each when the agent has answered and is quiet; "#471129" is keyed."""
+    witness = witness or Witness()
+    line = TextLine(calling_number=None)
+    call = call or company.start_call()
+    running = asyncio.create_task(
+        run_call(line, call=call, tenant=company.tenant, deps=deps, events=witness, resume=resume)
+    )
+    before = 0
+
+    async def quiet(more_than: int) -> None:
+        deadline = time.monotonic() + 45
+        while not running.done() and time.monotonic() < deadline:
+            replied = witness.agent_turns > more_than
+            if replied and time.monotonic() - witness.last_at > quiet_s:
+                return
+            await asyncio.sleep(0.02)
+
+    try:
+        await quiet(0 if not resume else -1)
+        for sentence in sentences:
+            if running.done():
+                break
+            before = witness.agent_turns
+            if sentence.startswith("#"):
+                for key in sentence[1:] + "#":
+                    line.press(key)
+            else:
+                await line.typed.put(sentence)
+            await quiet(before)
+        if hang_up and not running.done():
+            await line.hang_up()
+        async with asyncio.timeout(60):
+            return await running, witness
+    finally:
+        running.cancel()
+
+
+class ScriptedLLM(llm.LLM):
+    """A model that follows a script of its own: text, or tool calls, one entry per request."""
+
+    def __init__(self, script: Sequence[str | tuple[str, str]]) -> None:
+        super().__init__()
+        self.script = list(script)
+        self.requests: list[dict[str, object]] = []
+        self.offered: list[list[str]] = []
+
+    def chat(self, *, chat_ctx, tools=None, conn_options=None, **_):  # type: ignore[no-untyped-def]
+        from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
+
+        self.requests.append(chat_ctx.to_dict())
+        self.offered.append([tool.id for tool in tools or []])
+        step = self.script.pop(0) if self.script else "All right."
+        return _Scripted(
+            self,
+            step,
+            chat_ctx=chat_ctx,
+            tools=tools or [],
+            conn_options=conn_options or DEFAULT_API_CONNECT_OPTIONS,
+        )
+
+
+class _Scripted(llm.LLMStream):
+    def __init__(self, model: llm.LLM, step: str | tuple[str, str], **options) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(model, **options)
+        self._step = step
+
+    async def _run(self) -> None:
+        if isinstance(self._step, tuple):
+            from livekit.agents import utils
+
+            name, arguments = self._step
+            call = llm.FunctionToolCall(
+                name=name, arguments=arguments, call_id=utils.shortuuid("call_")
+            )
+            delta = llm.ChoiceDelta(role="assistant", tool_calls=[call])
+        else:
+            delta = llm.ChoiceDelta(role="assistant", content=self._step)
+        self._event_ch.send_nowait(llm.ChatChunk(id="x", delta=delta))
+
+
+def recordings_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*"))
