@@ -14,11 +14,17 @@ from livekit.agents.voice import io
 
 from agent_container.recording_files import FRAME, SAMPLE_RATE, Samples
 
-# A capture clock may stray so far from the arrival of its frames before it is set right.
-_DRIFT = int(0.06 * SAMPLE_RATE)
+# A live stream is set right when all of its last second came so much later than its place, or
+# when a frame comes so much earlier.
+_LATE = int(0.03 * SAMPLE_RATE)
+_EARLY = int(0.005 * SAMPLE_RATE)
+# A sink's report within this of where its run was expected goes on with the run.
+_SAME_RUN = int(0.06 * SAMPLE_RATE)
 # A stream that was silent for so long has stopped; what comes later isn't what was missing.
 STALLED = 3 * SAMPLE_RATE
-_QUIET_PEAK = 300  # of 32767: a frame this soft can be dropped unheard
+# After so long without a frame louder than this (of 32767), samples can be dropped unheard.
+_BETWEEN_WORDS = int(0.4 * SAMPLE_RATE)
+_QUIET_PEAK = 300
 
 
 class Timeline:
@@ -51,6 +57,7 @@ class Track:
         self._next: int | None = None  # where the live stream goes on
         self._late = 0  # how late the frames of its running second came at least
         self._counted = 0  # samples of its running second
+        self._quiet = 0  # samples since its last loud frame
 
     @property
     def frontier(self) -> int | None:
@@ -72,12 +79,15 @@ class Track:
         if self._next is None or spoken - self._next > STALLED:
             self._next, self._counted = spoken, 0
         late = spoken - self._next
-        if late < -_DRIFT and np.abs(samples).max(initial=0) < _QUIET_PEAK:
-            return
+        quiet = np.abs(samples).max(initial=0) < _QUIET_PEAK
+        self._quiet = self._quiet + len(samples) if quiet else 0
+        if late < -_EARLY and self._quiet >= _BETWEEN_WORDS:
+            samples = samples[-late:]
+            late = 0
         self._late = min(self._late, late) if self._counted else late
         self._counted += len(samples)
         if self._counted >= SAMPLE_RATE:
-            if self._late > _DRIFT:
+            if self._late > _LATE:
                 self._next += self._late
             self._counted = 0
         if keep:
@@ -221,7 +231,7 @@ class TappedOutput(io.AudioOutput):
         at = self._timeline.at(started_at) + low - round(offset * SAMPLE_RATE)
         if self._playing is not None:
             expected = self._playing[0] + low - self._playing[1]
-            if abs(at - expected) < _DRIFT:
+            if abs(at - expected) < _SAME_RUN:
                 at = expected  # one continuous run: a seam would click
         self._place(at, low, high)
         if self._playing is not None:

@@ -85,10 +85,10 @@ class Recorder:
 
     def start(self) -> None:
         """Begin the timeline and the working file; needs a running event loop."""
-        self._timeline.start()
         self._writer = _Writer(
             WorkingFile(recording_files.working_path(self._path), started_at=time.time())
         )
+        self._timeline.start()
         if self._muted_since is not None:
             self._writer.mute(0)
         self._task = asyncio.create_task(self._write_regularly())

@@ -31,7 +31,7 @@ class RecordedCall:
 
     async def __aenter__(self) -> "RecordedCall":
         self.recorder.start()
-        self.began = time.time()
+        self.began = self.recorder.started_at
         self._listening = asyncio.create_task(self._listen())
         return self
 
@@ -92,7 +92,7 @@ def stretch(sound: Sound, start_s: float, end_s: float) -> Sound:
 
 def find(channel: Sound, samples: Samples, near_s: float) -> tuple[float, float]:
     """Find samples in a channel: (seconds at which they begin, correlation there)."""
-    heard = channel[::3].astype(np.float64)
+    heard = np.pad(channel[::3].astype(np.float64), (0, 16_000))
     low = max(0, int((near_s - 0.3) * 16_000))
     window = heard[low : int((near_s + 0.3) * 16_000) + len(samples)]
     wanted = samples.astype(np.float64)

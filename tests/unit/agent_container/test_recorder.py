@@ -26,6 +26,7 @@ def path(tmp_path: Path) -> Path:
 async def test_a_guarded_sentence_is_exact_silence_and_the_rest_is_whole(path: Path) -> None:
     question, badge = sentence("alice", 3), sentence("alice", 2)
     async with RecordedCall(path) as call:
+        await asyncio.sleep(0.6)  # a busy machine's late first frame is set right by then
         call.recorder.hold()
         first = await call.say(question)
         first_end = call.last_audible
@@ -65,13 +66,17 @@ async def test_the_agent_is_silent_where_it_was_interrupted(path: Path) -> None:
         began = time.time() - time.perf_counter()
         await call.recorder.finish()
 
-    expected = [(call.at(began + p.started_at), len(p.samples) / p.sample_rate) for p in heard]
-    spans = loud_spans(decode(path)[1])
-    assert len(spans) == 2
-    assert sum(length for _, length in expected) == pytest.approx(1.7, abs=0.1)
-    assert spans[0][0] == pytest.approx(expected[0][0], abs=0.02)
-    assert spans[0][1] - spans[0][0] == pytest.approx(1.2, abs=0.05)
-    assert spans[1][1] == pytest.approx(expected[-1][0] + expected[-1][1], abs=0.02)
+    runs = [(call.at(began + p.started_at), len(p.samples) / p.sample_rate) for p in heard]
+    expected = [
+        (part[0][0], part[-1][0] + part[-1][1])
+        for part in ([r for r in runs if r[0] < 2.0], [r for r in runs if r[0] >= 2.0])
+    ]
+    assert expected[0][1] - expected[0][0] < 2.0  # cut off, not played out
+    for (start, end), (heard_from, heard_until) in zip(
+        loud_spans(decode(path)[1]), expected, strict=True
+    ):
+        assert start == pytest.approx(heard_from, abs=0.02)
+        assert end == pytest.approx(heard_until, abs=0.02)
 
 
 async def test_a_paused_answer_is_recorded_with_its_pause(path: Path) -> None:
@@ -79,15 +84,17 @@ async def test_a_paused_answer_is_recorded_with_its_pause(path: Path) -> None:
         answering = asyncio.create_task(call.answer(2.0))
         await asyncio.sleep(0.8)
         call.output.pause()
+        paused = time.time()
         await asyncio.sleep(1.0)
         call.output.resume()
+        resumed = time.time()
         await answering
         await call.recorder.finish()
 
     (first, second) = loud_spans(decode(path)[1])
-    assert first[1] - first[0] == pytest.approx(0.8, abs=0.05)
-    assert second[0] - first[1] == pytest.approx(1.0, abs=0.05)
-    assert second[1] - second[0] == pytest.approx(1.2, abs=0.05)
+    assert first[1] == pytest.approx(call.at(paused), abs=0.03)
+    assert second[0] == pytest.approx(call.at(resumed), abs=0.03)
+    assert first[1] - first[0] + second[1] - second[0] == pytest.approx(2.0, abs=0.03)
 
 
 async def test_nothing_held_is_in_the_file_before_it_is_released(path: Path) -> None:
