@@ -99,8 +99,10 @@ def tokenize(text: str) -> tuple[Token, ...]:
     return tuple(tokens[:_MOST_TOKENS])
 
 
-def lattice(tokens: tuple[Token, ...], words: Lexicon, alphabet: frozenset[str]) -> Lattice:
-    """Return every way to read tokens as characters of an alphabet."""
+def lattice(
+    tokens: tuple[Token, ...], words: Lexicon, alphabet: frozenset[str], *, loops: bool = False
+) -> Lattice:
+    """Return every way to read tokens as characters of an alphabet, looping numbers if `loops`."""
     sealed = _sealed(tokens, words)
     edges: list[tuple[Edge, ...]] = []
     for at in range(len(tokens)):
@@ -110,7 +112,7 @@ def lattice(tokens: tuple[Token, ...], words: Lexicon, alphabet: frozenset[str])
         edges.append(
             tuple(
                 edge
-                for edge in _edges(tokens, at, words)
+                for edge in _edges(tokens, at, words, loops)
                 if edge.end not in sealed and alphabet.issuperset(edge.said)
             )
         )
@@ -135,10 +137,10 @@ def bridge(lattice: Lattice, at: int) -> int:
     return at
 
 
-def _edges(tokens: Sequence[Token], at: int, words: Lexicon) -> Iterator[Edge]:
+def _edges(tokens: Sequence[Token], at: int, words: Lexicon, loops: bool) -> Iterator[Edge]:
     token = tokens[at]
     if token.written:
-        if not _LOOP.search(token.raw):
+        if loops or not _LOOP.search(token.raw):
             yield from _with_lookalikes(Edge(at + 1, token.raw, _PLAIN))
         yield from _times(tokens, at, token.raw, at + 1, words)
         return
@@ -223,7 +225,7 @@ def _with_lookalikes(edge: Edge) -> Iterator[Edge]:
             other = _LOOKALIKES.get(character)
             if other is not None:
                 said = edge.said[:at] + other + edge.said[at + 1 :]
-                yield Edge(edge.end, said, edge.cost + _SWAPPED, edge.weak)
+                yield Edge(edge.end, said, edge.cost + _SWAPPED, weak=True)
 
 
 def _shouted(token: Token) -> bool:

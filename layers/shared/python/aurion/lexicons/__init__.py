@@ -37,6 +37,8 @@ class Lexicon:
     fillers: frozenset[Phrase]
     corrections: frozenset[Phrase]
     spelled_as: frozenset[Phrase]
+    badge_cues: frozenset[Phrase]
+    cue_links: frozenset[Phrase]
     longest: int
 
 
@@ -77,7 +79,16 @@ def lexicon(language: str) -> Lexicon:
     }
     read = {
         name: frozenset(map(phrase, raw[name]))
-        for name in ("doubles", "triples", "times", "fillers", "corrections", "spelled_as")
+        for name in (
+            "doubles",
+            "triples",
+            "times",
+            "fillers",
+            "corrections",
+            "spelled_as",
+            "badge_cues",
+            "cue_links",
+        )
     }
     longest = max(map(len, itertools.chain(strong, weak, *read.values())))
     return Lexicon(
