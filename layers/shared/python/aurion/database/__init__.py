@@ -69,6 +69,7 @@ def _pool(role: str) -> ConnectionPool[Connection]:
         pool = _pools.get(role)
         if pool is None:
             pool = ConnectionPool(
+                connection_class=Connection,
                 kwargs=lambda: _connection_arguments(settings(), role),
                 min_size=0,
                 max_size=8,

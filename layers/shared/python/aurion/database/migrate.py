@@ -21,6 +21,12 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 ROLES = Path(__file__).parent / "roles.sql"
 _LOCK = 4_720_915_338_112
 _NO_TRANSACTION = "-- migrate: no-transaction"
+"""First line of a file that PostgreSQL refuses to run in a transaction.
+
+Its statements end with a semicolon at the end of a line and run one by one. A file that broke off
+runs again from its start, so each must bear that (`DROP INDEX CONCURRENTLY IF EXISTS` comes before
+the `CREATE`, which leaves an invalid index behind when it fails).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +90,22 @@ def _apply(conn: psycopg.Connection, migration: Migration, applied: dict[str, st
         if applied[migration.name] != migration.checksum:
             raise MigrationChanged
         return False
-    # The files are ours and reviewed: the one place where SQL isn't a literal in the code.
-    statements = sql.SQL(cast("LiteralString", migration.text))
     if migration.text.startswith(_NO_TRANSACTION):
-        conn.execute(statements)
+        for statement in re.split(r";[ \t]*\n", migration.text):
+            if re.sub(r"--.*", "", statement).strip():
+                _run(conn, statement)
         _record(conn, migration)
     else:
         with conn.transaction():
-            conn.execute(statements)
+            _run(conn, migration.text)
             _record(conn, migration)
     logger.info("migration applied", extra={"migration": migration.name})
     return True
+
+
+def _run(conn: psycopg.Connection, text: str) -> None:
+    # The files are ours and reviewed: the one place where SQL isn't a literal in the code.
+    conn.execute(sql.SQL(cast("LiteralString", text)))
 
 
 def _record(conn: psycopg.Connection, migration: Migration) -> None:
@@ -105,13 +116,12 @@ def _record(conn: psycopg.Connection, migration: Migration) -> None:
 
 
 def _make_roles(conn: psycopg.Connection) -> None:
-    statements = sql.SQL(cast("LiteralString", ROLES.read_text("utf-8")))
     for attempt in range(10):
         try:
-            conn.execute(statements)
+            _run(conn, ROLES.read_text("utf-8"))
             return
-        except psycopg.errors.InternalError_:
-            # "tuple concurrently updated": another database's runner grants the same role now.
+        except (psycopg.errors.InternalError_, psycopg.errors.UniqueViolation):
+            # Another database's runner grants the same role at this moment.
             if attempt == 9:
                 raise
             time.sleep(0.1)
