@@ -55,6 +55,7 @@ class Deps:
     speech: SpeechClient
     providers: Providers
     recordings: Path | None = None
+    transfer_s: float = config.TRANSFER_S
     connect: Callable[[Tenant], Connector] | None = None
 
 
@@ -105,6 +106,7 @@ async def run_call(
         language_fixed=claimed.language is not None,
         person=person,
         level=claimed.level if person is not None else 0,
+        transfer_s=deps.transfer_s,
     )
     serving = _Serving(line, state, deps, said)
     outcome: Outcome = "failed"
@@ -142,10 +144,11 @@ class _Serving:
         self.said = said
         self.log = TurnLog(state.tenant_id, state.call_id, epoch=state.epoch, written=len(said))
         self.recording = CallRecording(state, deps.recordings)
-        self.voices = Voices(deps.providers.voice)
+        self.voices = None if line.kind == "text" else Voices(deps.providers.voice)
         self.recogniser = Recogniser(state, deps.speech, deps.providers)
         self.ears = Ears(self.recogniser.locally, began=self._began)
         self.session = _session(line, state, deps)
+        self.voice = _SessionVoice(self.session, state, self.voices)
         self.desk: DeskAgent | None = None
         self.executor: Executor | None = None
         self.verifier: VerifyCaller | None = None
@@ -244,12 +247,12 @@ class _Serving:
 
     def _make_desk(self, *, resumed: bool = False, wants_person: bool = False) -> DeskAgent:
         state = self.state
-        desk = Desk(state, _SessionVoice(self.session))
+        desk = Desk(state, self.voice)
         self.executor = Executor(desk)
         self.desk = DeskAgent(
             state,
             model=self.deps.providers.language_model(state.language, state.tenant.name),
-            voice=None if self.line.kind == "text" else self.voices.of(state.language),
+            voice=None if self.voices is None else self.voices.of(state.language),
             executor=self.executor,
             desk=desk,
             log=self.log,
@@ -308,8 +311,7 @@ class _Serving:
             if getattr(error, "type", "") == "llm_error" and not getattr(
                 error, "recoverable", True
             ):
-                with contextlib.suppress(RuntimeError):
-                    self.session.say(phrases.say("trouble.again", state.language))
+                self.voice.say(phrases.say("trouble.again", state.language))
 
         self.session.on("conversation_item_added", item_added)
         self.session.on("agent_state_changed", state_changed)
@@ -354,13 +356,17 @@ class _Serving:
 class _SessionVoice:
     """Say fixed sentences in a session."""
 
-    def __init__(self, session: AgentSession[None]) -> None:
+    def __init__(self, session: AgentSession[None], state: CallState, voices: Voices | None) -> None:
         self._session = session
+        self._state = state
+        self._voices = voices
         self._said: set[SpeechHandle] = set()
 
     def say(self, text: str) -> None:
+        voices = self._voices
+        audio = NOT_GIVEN if voices is None else voices.speak(text, self._state.language)
         with contextlib.suppress(RuntimeError):  # the session is closing: nobody listens
-            handle = self._session.say(text)
+            handle = self._session.say(text, audio=audio)
             self._said.add(handle)
             handle.add_done_callback(self._said.discard)
 
@@ -440,7 +446,8 @@ async def _finish(serving: _Serving, outcome: Outcome) -> str | None:
         await _close(serving, outcome)
         recording = await serving.recording.finish()
     await state.connector.aclose()
-    await serving.voices.aclose()
+    if serving.voices is not None:
+        await serving.voices.aclose()
     state.events.state("over")
     return recording
 

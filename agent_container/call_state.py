@@ -71,6 +71,7 @@ class CallState:
     epoch: int
     connector: Connector
     events: CallEvents = field(default_factory=NoEvents)
+    transfer_s: float = 20.0
     language: tenants.Language = "en"
     language_fixed: bool = False
     level: int = 0

@@ -1,5 +1,7 @@
 """Which models think, hear and speak for a call, by what the environment has keys for."""
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
@@ -8,7 +10,7 @@ import httpx2
 import openai
 from aurion import tls
 from livekit import rtc
-from livekit.agents import llm, stt, tts
+from livekit.agents import APIError, llm, stt, tts, utils
 from livekit.plugins import anthropic as livekit_anthropic
 from livekit.plugins import openai as livekit_openai
 
@@ -17,6 +19,8 @@ from agent_container.engine import EngineLLM
 from agent_container.speech.client import SpeechClient
 from agent_container.speech.stt import WhisperSTT
 from agent_container.speech.tts import DeskTTS
+
+logger = logging.getLogger(__name__)
 
 # A model that has not begun to answer by then has lost the caller; the next one is asked.
 _ATTEMPT_S = 4.0
@@ -28,6 +32,7 @@ class Voices:
     def __init__(self, make: Callable[[str], tts.TTS]) -> None:
         self._make = make
         self._made: dict[str, tts.TTS] = {}
+        self._rendering: set[asyncio.Task[None]] = set()
 
     def of(self, language: str) -> tts.TTS:
         """Return the voice of a language."""
@@ -35,18 +40,43 @@ class Voices:
             self._made[language] = self._make(language)
         return self._made[language]
 
-    async def frames(self, text: str, language: str) -> AsyncGenerator[rtc.AudioFrame]:
-        """Speak a text in a language, whatever the language of the call is."""
-        async with self.of(language).stream() as stream:
-            stream.push_text(text)
-            stream.end_input()
-            async for spoken in stream:
-                yield spoken.frame
+    def speak(self, text: str, language: str) -> AsyncGenerator[rtc.AudioFrame]:
+        """Begin to speak a text now, to be heard later: sentences then follow without a gap."""
+        frames: asyncio.Queue[rtc.AudioFrame | None] = asyncio.Queue()
+        rendering = asyncio.create_task(self._render(text, language, frames), name="voice")
+        self._rendering.add(rendering)
+        rendering.add_done_callback(self._rendering.discard)
+        return _drain(frames, rendering)
 
     async def aclose(self) -> None:
         """Let go of the voices."""
+        await utils.aio.cancel_and_wait(*self._rendering)
         for voice in self._made.values():
             await voice.aclose()
+
+    async def _render(
+        self, text: str, language: str, frames: asyncio.Queue[rtc.AudioFrame | None]
+    ) -> None:
+        try:
+            async with self.of(language).stream() as stream:
+                stream.push_text(text)
+                stream.end_input()
+                async for spoken in stream:
+                    frames.put_nowait(spoken.frame)
+        except APIError:
+            logger.warning("a sentence could not be spoken")
+        finally:
+            frames.put_nowait(None)
+
+
+async def _drain(
+    frames: asyncio.Queue[rtc.AudioFrame | None], rendering: asyncio.Task[None]
+) -> AsyncGenerator[rtc.AudioFrame]:
+    try:
+        while (frame := await frames.get()) is not None:
+            yield frame
+    finally:
+        rendering.cancel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,10 @@ from typing import Literal, override
 
 from aurion import badges, callers, calls, database, spoken
 from aurion.errors import Unavailable
+from aurion.tenants import Language
 from livekit import rtc
 from livekit.agents import Agent, ModelSettings, StopResponse, llm, stt, utils
+from livekit.agents.types import NOT_GIVEN
 from livekit.agents.voice import SpeechHandle
 
 from agent_container import config, control_words, introductions, phrases, recording
@@ -72,7 +74,7 @@ class VerifyCaller(Agent):
     """Greet, ask for name and badge, and have them checked; `ended` says how it went."""
 
     def __init__(
-        self, state: CallState, *, log: TurnLog, ears: Ears, tape: Tape, voices: Voices,
+        self, state: CallState, *, log: TurnLog, ears: Ears, tape: Tape, voices: Voices | None,
         ready: asyncio.Event,
     ) -> None:  # fmt: skip
         super().__init__(
@@ -197,18 +199,24 @@ class VerifyCaller(Agent):
 
     async def _greet(self) -> None:
         tenant, language = self._state.tenant, self._state.language
-        parts = [
+        notice = [
             phrases.say("greeting.company", language, company=tenant.name),
             phrases.say("greeting.ai", language),
         ]
         if not isinstance(self._tape, NoTape):
-            parts.append(phrases.say("greeting.recorded", language))
+            notice.append(phrases.say("greeting.recorded", language))
         if addition := tenant.greeting_addition.get(language):
-            parts.append(addition)
+            notice.append(addition)
+        lines = [(" ".join(notice), language)]
+        lines += [(phrases.say("greeting.also", other), other) for other in tenant.languages[1:]]
         # Nobody may miss that this is an AI and that it records: it can't be talked over.
-        await self._speak(" ".join(parts), language, interruptible=False)
-        for other in tenant.languages[1:]:
-            await self._speak(phrases.say("greeting.also", other), other, interruptible=False)
+        spoken = [
+            (text, tongue, self._start_saying(text, tongue, interruptible=False))
+            for text, tongue in lines
+        ]
+        for text, tongue, handle in spoken:
+            await handle
+            self._note_said(text, tongue)
 
     async def _verify(self) -> Ending:
         """Ask until the caller is verified or may not try again."""
@@ -418,25 +426,25 @@ class VerifyCaller(Agent):
         language = self._state.language
         await self._speak(phrases.say(key, language, **slots), language, interruptible=True)
 
-    async def _speak(self, text: str, language: str, *, interruptible: bool) -> None:
-        at = time.time()
-        handle = self.session.say(
+    async def _speak(self, text: str, language: Language, *, interruptible: bool) -> None:
+        handle = self._start_saying(text, language, interruptible=interruptible)
+        playing = asyncio.ensure_future(handle.wait_for_playout())
+        while not playing.done():
+            if interruptible and (not self._inputs.empty() or self._keys):
+                handle.interrupt()
+            await asyncio.wait([playing], timeout=0.1)
+        self._note_said(text, language)
+
+    def _start_saying(self, text: str, language: Language, *, interruptible: bool) -> SpeechHandle:
+        voices = self._voices
+        return self.session.say(
             text,
-            audio=self._voices.frames(text, language),
+            audio=NOT_GIVEN if voices is None else voices.speak(text, language),
             add_to_chat_ctx=False,
             allow_interruptions=interruptible,
         )
-        if interruptible:
-            await self._until_answered(handle)
-        else:
-            await handle
-        reply_ms = self._state.take_reply_ms()
-        self._state.events.said("agent", text, at, reply_ms)
-        self._log.agent(text, phrases.known(language), reply_ms)
 
-    async def _until_answered(self, handle: SpeechHandle) -> None:
-        playing = asyncio.ensure_future(handle.wait_for_playout())
-        while not playing.done():
-            if not self._inputs.empty() or self._keys:
-                handle.interrupt()
-            await asyncio.wait([playing], timeout=0.1)
+    def _note_said(self, text: str, language: Language) -> None:
+        reply_ms = self._state.take_reply_ms()
+        self._state.events.said("agent", text, time.time(), reply_ms)
+        self._log.agent(text, language, reply_ms)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent_container.call import CallResult, Deps, run_call
-from agent_container.call_state import Speaker, Stage, ToolStatus
 from aurion import calls, database, people, secrets, tenants, turns
 from aurion.calls import Call
 from aurion.tenants import Tenant
 from livekit.agents import llm
 
+from agent_container.call import CallResult, Deps, run_call
+from agent_container.call_state import Speaker, Stage, ToolStatus
 from local.audio_line import TextLine
 from local.desk.process import DeskProcess
 
@@ -135,6 +135,7 @@ async def type_call(
         deadline = time.monotonic() + 45
         while not running.done() and time.monotonic() < deadline:
             replied = witness.agent_turns > more_than
+            replied = replied and witness.stages[-1:] != ["transferring"]
             if replied and time.monotonic() - witness.last_at > quiet_s:
                 return
             await asyncio.sleep(0.02)

@@ -22,7 +22,7 @@ from aurion.errors import (
     StaleEpoch,
     Unavailable,
 )
-from livekit.agents import llm
+from livekit.agents import llm, utils
 
 from agent_container.call_state import PendingWrite, ToolStatus
 from agent_container.tools import registry
@@ -44,6 +44,7 @@ class Executor:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._ran = 0
+        self._running: set[asyncio.Task[Result]] = set()
         self._notes: set[asyncio.Task[None]] = set()
 
     def offered(self) -> list[llm.Tool | llm.Toolset]:
@@ -97,7 +98,8 @@ class Executor:
         return result
 
     async def aclose(self) -> None:
-        """Wait for what is still being noted."""
+        """End what still runs (a caller who is gone can't be put through), keep what is noted."""
+        await utils.aio.cancel_and_wait(*self._running)
         if self._notes:
             await asyncio.wait(self._notes, timeout=2)
 
@@ -105,6 +107,8 @@ class Executor:
         async def call(raw_arguments: dict[str, object]) -> str:
             # A caller who speaks meanwhile cancels the reply; what has begun here is finished.
             running = asyncio.create_task(self.run(name, raw_arguments), name=f"tool {name}")
+            self._running.add(running)
+            running.add_done_callback(self._running.discard)
             return json.dumps(await asyncio.shield(running), ensure_ascii=False)
 
         return llm.function_tool(call, raw_schema=registry.tools()[name].schema())

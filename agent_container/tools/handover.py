@@ -4,7 +4,6 @@ from aurion import tickets
 from aurion.errors import NotAllowed, Rejected, Unavailable
 from aurion.itsm import Handover, TransferResult
 
-from agent_container import config
 from agent_container.tools.desk import Desk
 from agent_container.tools.registry import Result, on_consent, tool
 from agent_container.tools.text import clean
@@ -104,7 +103,7 @@ async def _offer(desk: Desk, reason: str) -> TransferResult:
                 ticket=next(iter(state.opened[::-1] + state.commented[::-1]), None),
                 language=state.language,
             ),
-            timeout_s=config.TRANSFER_S,
+            timeout_s=state.transfer_s,
         )
     except (Unavailable, Rejected):
         # Nobody was reached, and the caller must not be left alone with our troubles.

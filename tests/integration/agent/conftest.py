@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from agent_container import providers
 from agent_container.call import Deps
 from agent_container.config import Config
 from agent_container.speech.client import SpeechClient
-
 from local.aws import Aws
 from local.desk.process import DeskProcess, start_desk
 from local.postgres import Database
@@ -29,4 +29,4 @@ def company(aws: Aws, database: Database, desk: DeskProcess) -> Company:
 
 @pytest.fixture
 def deps(speech: SpeechClient) -> Deps:
-    return Deps(speech=speech, providers=providers.from_config(Config(), speech))
+    return Deps(speech=speech, providers=providers.from_config(Config(), speech), transfer_s=1.5)
