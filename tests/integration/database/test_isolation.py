@@ -92,7 +92,7 @@ def fill(conn: psycopg.Connection) -> None:
             (call, person),
         ),
     ):
-        conn.execute(statement, values)
+        conn.execute(statement, values)  # type: ignore[arg-type]
 
 
 def count(conn: psycopg.Connection, table: str) -> int:
