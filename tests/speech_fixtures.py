@@ -11,7 +11,7 @@ from agent_container.speech.client import SpeechClient
 from agent_container.speech.process import SpeechProcess, start_speech
 
 CACHE = Path(__file__).parents[1] / ".local" / "cache"
-PATIENCE_S = 60.0  # the tests of a busy machine fail on what is wrong, not on what is slow
+PATIENCE_S = 120.0  # the tests of a busy machine fail on what is wrong, not on what is slow
 _IDLE_EXIT_S = 5.0
 
 

@@ -63,7 +63,7 @@ class SpeechClient:
         await self._open()
 
     async def aclose(self) -> None:
-        """Close the connection; a later request opens it again."""
+        """Close the connection and give up what is under way; a later request opens it again."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.aclose()
@@ -173,7 +173,7 @@ class SpeechClient:
             except _ConnectionLost:
                 if self._connection is connection:
                     self._connection = None
-                if answered or attempt == 2:
+                if answered or attempt == 2 or connection.left:
                     raise errors.SpeechUnavailable from None
             else:
                 return
@@ -202,6 +202,7 @@ class _Connection:
         self._waiting: dict[int, asyncio.Queue[frames.Frame | None]] = {}
         self._reading = asyncio.create_task(self._read(reader), name="speech client")
         self.closed = False
+        self.left = False  # closed by us: what was under way is given up, not asked again
 
     async def ask(
         self, ask: dict[str, Any], body: bytes, timeout_s: float
@@ -253,6 +254,7 @@ class _Connection:
             self._writer.close()
 
     async def aclose(self) -> None:
+        self.left = True
         self._reading.cancel()
         with contextlib.suppress(asyncio.CancelledError, OSError):
             await self._reading

@@ -65,7 +65,7 @@ class SpeechServer:
             rest = [
                 loading.submit(self._voices.load_slow),
                 loading.submit(self._voices.load_quick),
-                loading.submit(self._vectors.encode, ["ready", "prêt"]),
+                loading.submit(self._vectors.encode, ["ready"]),  # it loads at its first use
             ]
             self._whisper = whisper.result()
             for loaded in rest:
@@ -75,9 +75,8 @@ class SpeechServer:
         self.idle_since = time.monotonic()
 
     def _load_whisper(self) -> Whisper:
-        whisper = Whisper(models.whisper_folder(self._cache / "models"))
-        whisper.hear(np.zeros(16_000, np.int16), language="en")
-        return whisper
+        # its first inference costs what every other does, so there is nothing to warm up
+        return Whisper(models.whisper_folder(self._cache / "models"))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client until it goes away or sends what is no frame."""

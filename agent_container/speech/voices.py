@@ -45,10 +45,8 @@ class Voices:
 
     def load_slow(self) -> None:
         """Load Kokoro and its French voice."""
-        kokoro = Kokoro(models.kokoro_file(self._model_cache), threads=self._threads)
         self._siwis = models.french_voice()
-        kokoro.speak("Bonjour.", voice=self._siwis, language="fr")
-        self._kokoro = kokoro
+        self._kokoro = Kokoro(models.kokoro_file(self._model_cache), threads=self._threads)
 
     def describe(self) -> dict[str, dict[str, object]]:
         """Say for each language which voice it has and whether it sounds like a robot."""

@@ -67,9 +67,9 @@ async def test_a_reply_is_spoken_while_it_is_written(speech: SpeechClient) -> No
     heard = await speech.transcribe(sounds.resample(pcm, 24_000, 16_000), language="en")
     assert heard.text.lower().startswith("i can open a ticket for you right now")
     assert "find a person" in heard.text.lower()
-    said = ("I can open a ticket for you right now,", "or I can try to find a person.")
-    whole = [part async for text in said for part in speech.synthesize(text, language="en")]
-    assert len(pcm) > sum(map(len, whole)) + 24_000 * 0.8
+    most = "I can open a ticket for you right now, or I can try to find a person."
+    whole = [len(part) async for part in speech.synthesize(most, language="en")]
+    assert len(pcm) > sum(whole) + 24_000 * 0.8
 
 
 @pytest.mark.parametrize("language", ["en", "fr", "nl", "de"])
