@@ -33,9 +33,9 @@ class Timeline:
     def __init__(self) -> None:
         self._started: float | None = None
 
-    def start(self) -> None:
-        """Begin at zero."""
-        self._started = time.perf_counter()
+    def start(self, *, age_s: float = 0.0) -> None:
+        """Begin, at zero or as many seconds later as the recording is old."""
+        self._started = time.perf_counter() - age_s
 
     @property
     def now(self) -> int:

@@ -84,13 +84,27 @@ class Recorder:
         return self._output
 
     def start(self) -> None:
-        """Begin the timeline and the working file; needs a running event loop."""
-        self._writer = _Writer(
-            WorkingFile(recording_files.working_path(self._path), started_at=time.time())
-        )
-        self._timeline.start()
+        """Begin the timeline and the working file; needs a running event loop.
+
+        A working file that a process left which died in this call is continued where it stands.
+
+        Raises:
+            RecordingDamaged: There is a working file, and it is none of ours.
+        """
+        file = WorkingFile(recording_files.working_path(self._path))
+        age_s = max(0.0, time.time() - file.started_at) if file.continued else 0.0
+        self._timeline.start(age_s=age_s)
+        self._writer = _Writer(file)
+        now = int(age_s * SAMPLE_RATE)
+        self._written = [now // FRAME, now // FRAME]
+        self._cleared = now
+        if file.continued:
+            self._guarded.append((0, now))  # what is written stays, and the seam is silent
+        if file.muted_since_ms is not None:
+            self._writer.guard(file.muted_since_ms, now * 1000 // SAMPLE_RATE)
         if self._muted_since is not None:
-            self._writer.mute(0)
+            self._muted_since = now
+            self._writer.mute(now * 1000 // SAMPLE_RATE)
         self._task = asyncio.create_task(self._write_regularly())
 
     def hold(self) -> None:
@@ -144,7 +158,7 @@ class Recorder:
         self._caller_stopped = True
 
     async def finish(self) -> Recording:
-        """End the recording and write its file.
+        """End the recording and write its file; `recording_files.remove` removes it.
 
         Raises:
             RecordingLost: The disk took no more of it.
@@ -168,7 +182,8 @@ class Recorder:
         """End the recording and keep nothing of it."""
         writer = await self._end()
         self._writer = None
-        await asyncio.to_thread(writer.discard)
+        await asyncio.to_thread(writer.stop)
+        recording_files.remove(self._path)
 
     def _heard(self, samples: Samples) -> None:
         if self._writer is None:
@@ -270,18 +285,13 @@ class _Writer:
         self._work.put(lambda: self._file.erase_caller(first_frame, end_frame))
 
     def finish(self, path: Path, duration_ms: int) -> Recording:
-        self._stop()
+        self._work.put(lambda: self._file.end(duration_ms))
+        self.stop()
         if self._failed:
             raise RecordingLost
-        recording = recording_files.finish(path, duration_ms=duration_ms)
-        self._file.discard()
-        return recording
+        return recording_files.finish(path)
 
-    def discard(self) -> None:
-        self._stop()
-        self._file.discard()
-
-    def _stop(self) -> None:
+    def stop(self) -> None:
         self._work.put(None)
         self._thread.join()
         self._file.close()

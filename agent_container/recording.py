@@ -16,6 +16,7 @@ from aurion.errors import (
 )
 from livekit.agents import AgentSession
 
+from agent_container import recording_files
 from agent_container.call_state import CallState
 from agent_container.lines import Line
 from agent_container.recorder import Recorder
@@ -169,9 +170,9 @@ class CallRecording:
                 )
         except RecordingSettled:
             storage.delete_recording(stored.object_key)
-            made.path.unlink(missing_ok=True)
+            recording_files.remove(made.path)
             return None
-        made.path.unlink(missing_ok=True)
+        recording_files.remove(made.path)
         return stored.object_key
 
 

@@ -13,6 +13,7 @@ frame of a muted stretch is given; a frame on either side of it absorbs the tran
 import mmap
 import os
 import struct
+import time
 import zlib
 from array import array
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from typing import BinaryIO, cast
 import av
 import numpy as np
 import numpy.typing as npt
-from aurion.errors import RecordingDamaged
+from aurion.errors import RecordingDamaged, RecordingNotFound
 
 SAMPLE_RATE = 16_000
 FRAME = 320  # samples in a packet: 20 ms
@@ -40,9 +41,9 @@ _RUNG_OUT = 25
 _MAGIC = b"AurionTracks1\n"
 _OPENING = struct.Struct("<d")  # when the recording started, epoch seconds
 _RECORD = struct.Struct("<BIH")  # kind, frame, bytes that follow
-_GUARDED, _MUTED = 2, 3
+_GUARDED, _MUTED, _ENDED = 2, 3, 4
 _GUARDED_SPAN = struct.Struct("<II")  # milliseconds
-_MUTED_SINCE = struct.Struct("<I")  # milliseconds
+_MILLISECONDS = struct.Struct("<I")
 
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -52,12 +53,14 @@ class Recording:
     """Say where a finished recording lies, when it started (epoch seconds) and how long it is (ms).
 
     `guarded` lists where the caller's channel is silence on purpose, as (start, end) in ms.
+    It is `whole` unless the process that made it died.
     """
 
     path: Path
     started_at: float
     duration_ms: int
     guarded: tuple[tuple[int, int], ...]
+    whole: bool
 
 
 def working_path(path: Path) -> Path:
@@ -66,15 +69,33 @@ def working_path(path: Path) -> Path:
 
 
 class WorkingFile:
-    """Encode both channels into the log of packets; one thread at a time may use it."""
+    """Encode both channels into the log of packets; one thread at a time may use it.
 
-    def __init__(self, path: Path, *, started_at: float) -> None:
+    A log that is there already, left by a process that died in this call, is continued.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the log.
+
+        Raises:
+            RecordingDamaged: There is a file, and it is none of ours.
+        """
         self._path = path
-        self._file = _open_private(path)
-        self._file.write(_MAGIC + _OPENING.pack(started_at))
         self._encoders = (_Encoder(), _Encoder())
         # Where each packet of the caller lies, by frame: (offset << 16 | size), 0 = not written.
         self._caller_packets = array("Q")
+        self.started_at = time.time()
+        self.muted_since_ms: int | None = None
+        self.continued = path.exists()
+        if self.continued:
+            log = _read_log(path)
+            self.started_at, self.muted_since_ms = log.started_at, log.muted_since
+            self._caller_packets = log.packets[CALLER]
+            self._file = _open_private(path, new=False)
+            self._file.truncate(log.size)
+        else:
+            self._file = _open_private(path)
+            self._file.write(_MAGIC + _OPENING.pack(self.started_at))
 
     def append(
         self, channel: int, first_frame: int, samples: Samples, muted: frozenset[int]
@@ -96,7 +117,7 @@ class WorkingFile:
 
     def mute(self, start_ms: int) -> None:
         """Note that the caller's channel is silence on purpose until a guard says where it ends."""
-        self._note(_MUTED, _MUTED_SINCE.pack(start_ms))
+        self._note(_MUTED, _MILLISECONDS.pack(start_ms))
 
     def guard(self, start_ms: int, end_ms: int) -> None:
         """Note a stretch of the caller's channel that is silence on purpose."""
@@ -112,14 +133,13 @@ class WorkingFile:
                 self._file.write(_SILENT_PACKET[:size] + bytes(max(0, size - len(_SILENT_PACKET))))
                 self._caller_packets[frame] = 0
 
+    def end(self, duration_ms: int) -> None:
+        """Note how long the whole recording is."""
+        self._note(_ENDED, _MILLISECONDS.pack(duration_ms))
+
     def close(self) -> None:
         """Close the log."""
         self._file.close()
-
-    def discard(self) -> None:
-        """Close the log and remove it."""
-        self._file.close()
-        self._path.unlink(missing_ok=True)
 
     def _note(self, kind: int, body: bytes) -> None:
         self._file.seek(0, os.SEEK_END)
@@ -132,43 +152,55 @@ class WorkingFile:
         self._caller_packets[frame] = offset << 16 | size
 
 
-def salvage(path: Path) -> Recording | None:
-    """Finish the recording of a process that died; None when no working file is left of it.
+def finish(path: Path) -> Recording:
+    """Write the Ogg/Opus file from its working file, which stays until `remove`.
+
+    The working file of a process that died gives what it had written: its recording ends with the
+    last packet of either channel.
 
     Raises:
-        RecordingDamaged: The working file is not one of ours.
+        RecordingNotFound: There is no working file.
+        RecordingDamaged: The working file is none of ours.
     """
     working = working_path(path)
     if not working.exists():
-        return None
-    recording = finish(path)
-    working.unlink()
-    return recording
-
-
-def finish(path: Path, *, duration_ms: int | None = None) -> Recording:
-    """Write the Ogg/Opus file from its working file, which stays.
-
-    Without a duration the recording ends with the last packet of either channel.
-
-    Raises:
-        RecordingDamaged: The working file is not one of ours.
-    """
+        raise RecordingNotFound
+    log = _read_log(working)
+    duration_ms = log.ended
+    if duration_ms is None:
+        duration_ms = max(len(channel) for channel in log.packets) * 20
+    guarded = log.guarded
+    if log.muted_since is not None and log.muted_since < duration_ms:
+        guarded = [*guarded, (log.muted_since, duration_ms)]
+    partial = path.with_name(path.name + ".part")
     with (
-        working_path(path).open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as log,
+        working.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as packets,
+        _open_private(partial) as out,
     ):
-        started_at, packets, guarded, muted_since = _read_log(log)
-        if duration_ms is None:
-            duration_ms = max(len(channel) for channel in packets) * 20
-        if muted_since is not None and muted_since < duration_ms:
-            guarded.append((muted_since, duration_ms))
-        partial = path.with_name(path.name + ".part")
-        with _open_private(partial) as out:
-            for page in _pages(log, packets, duration_ms):
-                out.write(page)
-        partial.replace(path)
-    return Recording(path, started_at, duration_ms, tuple(_merged(guarded, duration_ms)))
+        for page in _pages(packets, log.packets, duration_ms):
+            out.write(page)
+    partial.replace(path)
+    spans = tuple(_merged(guarded, duration_ms))
+    return Recording(path, log.started_at, duration_ms, spans, whole=log.ended is not None)
+
+
+def remove(path: Path) -> None:
+    """Remove a recording and its working file."""
+    path.unlink(missing_ok=True)
+    working_path(path).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """A working file: where each channel's packets lie (offset << 16 | size), its notes in ms."""
+
+    started_at: float
+    packets: tuple[array[int], array[int]]
+    guarded: list[tuple[int, int]]
+    muted_since: int | None
+    ended: int | None
+    size: int
 
 
 class _Encoder:
@@ -200,47 +232,49 @@ class _Encoder:
         return bytes(packet)
 
 
-def _open_private(path: Path) -> BinaryIO:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-    return os.fdopen(descriptor, "r+b", buffering=0)
+def _open_private(path: Path, *, new: bool = True) -> BinaryIO:
+    flags = os.O_RDWR | (os.O_CREAT | os.O_TRUNC if new else 0)
+    return os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)
 
 
-def _read_log(
-    log: mmap.mmap,
-) -> tuple[float, tuple[array[int], array[int]], list[tuple[int, int]], int | None]:
-    """Find where each channel's packets lie; a record cut off by a kill ends the log."""
-    if log[: len(_MAGIC)] != _MAGIC or len(log) < len(_MAGIC) + _OPENING.size:
+def _read_log(path: Path) -> _Log:
+    """Read a log; a record cut off by a kill ends it."""
+    body = path.read_bytes()
+    if not body.startswith(_MAGIC) or len(body) < len(_MAGIC) + _OPENING.size:
         raise RecordingDamaged
-    (started_at,) = _OPENING.unpack_from(log, len(_MAGIC))
+    (started_at,) = _OPENING.unpack_from(body, len(_MAGIC))
     packets = (array("Q"), array("Q"))
     guarded: list[tuple[int, int]] = []
     muted_since: int | None = None
+    ended: int | None = None
     at = len(_MAGIC) + _OPENING.size
-    while at + _RECORD.size <= len(log):
-        kind, frame, size = _RECORD.unpack_from(log, at)
-        at += _RECORD.size
-        if at + size > len(log):
+    while at + _RECORD.size <= len(body):
+        kind, frame, size = _RECORD.unpack_from(body, at)
+        start = at + _RECORD.size
+        if start + size > len(body):
             break
-        if kind == _GUARDED:
-            start, end = _GUARDED_SPAN.unpack_from(log, at)
-            guarded.append((start, end))
-            muted_since = None if start == muted_since else muted_since
-        elif kind == _MUTED:
-            (muted_since,) = _MUTED_SINCE.unpack_from(log, at)
-        elif kind in (CALLER, AGENT):
+        if kind in (CALLER, AGENT):
             places = packets[kind]
             places.extend([0] * (frame + 1 - len(places)))
-            # Erased packets keep their place in the log and begin with the silent one.
-            if log[at : at + len(_SILENT_PACKET)] != _SILENT_PACKET:
-                places[frame] = at << 16 | size
+            # An erased packet keeps its place in the log and begins with the silent one.
+            if not body.startswith(_SILENT_PACKET, start):
+                places[frame] = start << 16 | size
+        elif kind == _GUARDED:
+            span: tuple[int, int] = _GUARDED_SPAN.unpack_from(body, start)
+            guarded.append(span)
+            muted_since = None if span[0] == muted_since else muted_since
+        elif kind == _MUTED:
+            (muted_since,) = _MILLISECONDS.unpack_from(body, start)
+        elif kind == _ENDED:
+            (ended,) = _MILLISECONDS.unpack_from(body, start)
         else:
             raise RecordingDamaged
-        at += size
-    return started_at, packets, guarded, muted_since
+        at = start + size
+    return _Log(started_at, packets, guarded, muted_since, ended, at)
 
 
 def _pages(
-    log: mmap.mmap, packets: tuple[array[int], array[int]], duration_ms: int
+    log: mmap.mmap, places: tuple[array[int], array[int]], duration_ms: int
 ) -> Iterator[bytes]:
     """Yield the pages of the Ogg file, one for each second."""
     serial = zlib.crc32(os.urandom(16))
@@ -257,8 +291,8 @@ def _pages(
     for start in range(0, count, 50):
         stop = min(start + 50, count)
         body = [
-            _self_delimited(_packet(log, packets[CALLER], frame))
-            + _packet(log, packets[AGENT], frame)
+            _self_delimited(_packet(log, places[CALLER], frame))
+            + _packet(log, places[AGENT], frame)
             for frame in range(start, stop)
         ]
         last = stop == count

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aurion.errors import RecordingDamaged, RecordingLost
+from aurion.errors import RecordingDamaged, RecordingLost, RecordingNotFound
 
 from agent_container import recording_files
 from agent_container.recorder import Recorder
@@ -43,7 +43,7 @@ async def test_a_guarded_sentence_is_exact_silence_and_the_rest_is_whole(path: P
 
     sound = decode(path)
     assert sound.shape[1] == recording.duration_ms * 48
-    assert not path.with_name("call.ogg.tracks").exists()
+    assert recording.whole
     ((start, end),) = recording.guarded
     assert start == pytest.approx(call.at(guarded[0]) * 1000, abs=20)
     assert end == pytest.approx(call.at(guarded[1]) * 1000, abs=20)
@@ -101,12 +101,14 @@ async def test_nothing_held_is_in_the_file_before_it_is_released(path: Path) -> 
     async with RecordedCall(path) as call:
         call.recorder.hold()
         spoken = await call.say(sentence("alice", 3))
-        await asyncio.sleep(2.5)  # longer than what nobody holds waits
-        early = decode(recording_files.finish(path, duration_ms=6000).path)
+        await call.answer(2.0)
+        await asyncio.sleep(1.0)  # longer than what nobody holds waits
+        early = decode(recording_files.finish(path).path)
+        assert early.shape[1] > 3 * 48_000  # the agent's channel is there
         assert not early[0].any()
         call.recorder.release(spoken[1])
         await asyncio.sleep(1.0)
-        late = decode(recording_files.finish(path, duration_ms=6000).path)
+        late = decode(recording_files.finish(path).path)
         assert find(late[0], sentence("alice", 3), call.at(spoken[0]))[1] > 0.95
 
 
@@ -115,8 +117,11 @@ async def test_digits_that_may_go_on_can_be_taken_back_from_memory(path: Path) -
         call.recorder.hold()
         first = await call.say(sentence("tom", 2))
         call.recorder.release(first[1], after_s=20)
-        await asyncio.sleep(2.5)
-        assert not decode(recording_files.finish(path, duration_ms=6000).path)[0].any()
+        await call.answer(1.5)
+        await asyncio.sleep(1.0)
+        early = decode(recording_files.finish(path).path)
+        assert early.shape[1] > 2 * 48_000
+        assert not early[0].any()
         call.recorder.silence(*first)
         recording = await call.recorder.finish()
     start, end = recording.guarded[0]
@@ -231,8 +236,8 @@ def test_a_killed_process_loses_less_than_five_seconds(path: Path) -> None:
     lasted = time.time() - began
     process.wait()
 
-    recording = recording_files.salvage(path)
-    assert recording is not None
+    recording = recording_files.finish(path)
+    assert not recording.whole
     assert lasted - recording.duration_ms / 1000 < 5
     assert recording.started_at == pytest.approx(began, abs=0.1)
     sound = decode(path)
@@ -241,24 +246,52 @@ def test_a_killed_process_loses_less_than_five_seconds(path: Path) -> None:
     assert start == 0
     assert not stretch(sound, 0, end / 1000)[0].any()
     assert find(sound[0], sentence("alice", 3), end / 1000)[1] > 0.95
-    assert recording_files.salvage(path) is None
+    recording_files.remove(path)
+    assert not list(path.parent.iterdir())
+    with pytest.raises(RecordingNotFound):
+        recording_files.finish(path)
+
+
+async def test_another_process_goes_on_with_the_recording_of_one_that_died(path: Path) -> None:
+    async with RecordedCall(path, secure=True) as first:
+        await first.say(sentence("alice", 2))
+        first.recorder.open()
+        first.recorder.hold()
+        before = await first.say(sentence("alice", 3))
+        first.recorder.release(before[1])
+        first.recorder.secure()
+        await asyncio.sleep(0.6)
+        left = recording_files.working_path(path).read_bytes()
+    recording_files.working_path(path).write_bytes(left[:-3])
+    async with RecordedCall(path) as second:
+        assert second.began == pytest.approx(first.began, abs=0.05)
+        second.recorder.hold()
+        after = await second.say(sentence("alice", 5))
+        second.recorder.release(after[1])
+        recording = await second.recorder.finish()
+
+    sound = decode(path)
+    assert find(sound[0], sentence("alice", 3), first.at(before[0]))[1] > 0.95
+    assert find(sound[0], sentence("alice", 5), second.at(after[0]))[1] > 0.95
+    (_, again) = recording.guarded
+    assert first.at(before[1]) * 1000 - 20 <= again[0] <= first.at(before[1]) * 1000 + 200
+    assert again[1] <= second.at(after[0]) * 1000 + 20
+    assert not stretch(sound, again[0] / 1000, again[1] / 1000)[0].any()
 
 
 def test_a_kill_in_a_secure_segment_still_tells_that_it_was_one(path: Path) -> None:
-    working = recording_files.WorkingFile(recording_files.working_path(path), started_at=1.0)
+    working = recording_files.WorkingFile(recording_files.working_path(path))
     noise = np.random.default_rng(0).integers(-9000, 9000, 50 * 320).astype(np.int16)
     working.append(recording_files.CALLER, 0, noise, frozenset())
     working.mute(1000)
     working.append(recording_files.AGENT, 0, np.r_[noise, noise], frozenset())
     working.close()
-    recording = recording_files.salvage(path)
-    assert recording is not None
-    assert recording.guarded == ((1000, 2000),)
+    assert recording_files.finish(path).guarded == ((1000, 2000),)
 
 
 def test_a_record_cut_off_in_the_middle_ends_the_recording_there(path: Path) -> None:
     working_path = recording_files.working_path(path)
-    working = recording_files.WorkingFile(working_path, started_at=1.0)
+    working = recording_files.WorkingFile(working_path)
     loud = np.random.default_rng(0).integers(-32768, 32767, 100 * 320).astype(np.int16)
     working.append(recording_files.CALLER, 0, loud, frozenset())
     working.close()
@@ -274,7 +307,7 @@ def test_a_record_cut_off_in_the_middle_ends_the_recording_there(path: Path) -> 
 
 
 def test_channels_do_not_leak_into_each_other(path: Path) -> None:
-    working = recording_files.WorkingFile(recording_files.working_path(path), started_at=1.0)
+    working = recording_files.WorkingFile(recording_files.working_path(path))
     noise = np.random.default_rng(0).integers(-30000, 30000, 100 * 320).astype(np.int16)
     working.append(recording_files.AGENT, 0, noise, frozenset())
     working.close()
