@@ -17,12 +17,13 @@ from agent_container.recording_files import FRAME, SAMPLE_RATE, Samples
 # A live stream is set right when all of its last second came so much later than its place, or
 # when a frame comes so much earlier.
 _LATE = int(0.03 * SAMPLE_RATE)
+_LATE_IN_SPEECH = int(0.15 * SAMPLE_RATE)  # a gap in a word is heard
 _EARLY = int(0.005 * SAMPLE_RATE)
 # A sink's report within this of where its run was expected goes on with the run.
 _SAME_RUN = int(0.06 * SAMPLE_RATE)
 # A stream that was silent for so long has stopped; what comes later isn't what was missing.
 STALLED = 3 * SAMPLE_RATE
-# After so long without a frame louder than this (of 32767), samples can be dropped unheard.
+# After so long without a frame louder than this (of 32767), the stream can be moved unheard.
 _BETWEEN_WORDS = int(0.4 * SAMPLE_RATE)
 _QUIET_PEAK = 300
 
@@ -87,7 +88,7 @@ class Track:
         self._late = min(self._late, late) if self._counted else late
         self._counted += len(samples)
         if self._counted >= SAMPLE_RATE:
-            if self._late > _LATE:
+            if self._late > (_LATE if self._quiet >= _BETWEEN_WORDS else _LATE_IN_SPEECH):
                 self._next += self._late
             self._counted = 0
         if keep:
