@@ -71,6 +71,15 @@ def judge(text: str, language: str, *, context: Context = "asked") -> Verdict:
     return "unclear"
 
 
+def hesitates(text: str, language: str) -> bool:
+    """Say whether the caller said yes, but not plainly: "yes, but only if it is free"."""
+    said = fold(text)
+    return (
+        _words(language).contradicts_no.search(said) is not None
+        and judge(text, language) == "unclear"
+    )
+
+
 def is_closing(text: str, language: str) -> bool:
     """Say whether "no" (or silence) plus a closing word is all the caller said: they are done."""
     words = _words(language)

@@ -39,6 +39,7 @@ Intent = Literal[
     "cancel",
     "unsure",
     "choose_ticket",
+    "which_ticket",
     "choose_person",
     "choose_message",
     "silence",

@@ -3,7 +3,7 @@
 from agent_container.engine import requests, troubleshooting
 from agent_container.engine.history import Use
 from agent_container.engine.situations import SILENCE, Move, Situation
-from agent_container.engine.states import WRITES, Topic
+from agent_container.engine.states import WRITES
 
 # These results have been told to the caller by the tool itself.
 _TOLD = frozenset({"asked", "offered", "opened", "added", "kept", "ended", "answered"})
@@ -49,6 +49,8 @@ async def _decide(s: Situation) -> Move:
             return await _declined(s)
         case "open_ticket" | "choose_ticket":
             return await requests.open_ticket(s)
+        case "which_ticket":
+            return await requests.chosen_ticket(s)
         case "ticket_status":
             return await requests.ticket_status(s)
         case "add_comment":
@@ -158,9 +160,6 @@ async def _unsure(s: Situation) -> Move:
     state = s.state
     if state.asked == "consent":
         return s.ask_again()
-    if state.asked == "ticket_about":
-        state.topic = state.topic or Topic("problem", s.heard.text)
-        return await requests.open_ticket(s)
     if state.unclear == 0:
         return s.say("rephrase")
     return s.way_out("still_unclear")

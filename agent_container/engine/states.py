@@ -112,12 +112,13 @@ async def listen(
             topic.claims += understood.claims
             if understood.claims:
                 topic.claimed.append(understood.text)
-    elif state.asked == "ticket_about" and intent in ("unsure", "out_of_scope", "ticket_status"):
+    elif state.asked == "ticket_about" and intent == "open_ticket":
         state.topic = Topic("problem", understood.text)
     elif intent in ("tried_worked", "cancel"):
         state.topic = None
     if intent == "add_comment":
-        state.comment = understood.comment
+        answer = understood.text if state.asked == "which_comment" else None
+        state.comment = understood.comment or answer
     elif state.asked != "which_ticket":
         state.comment = None
     if understood.number and (intent in _ABOUT_TICKETS or state.asked == "which_ticket"):

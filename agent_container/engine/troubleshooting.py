@@ -11,12 +11,15 @@ from agent_container.folding import fold
 
 DONE_ALREADY = 0.55
 """Cosine from which a step counts as what the caller says they did."""
-RELEVANT = 0.22
+RELEVANT = 0.3
 """Cosine below which an article that the desk found is about something else."""
 SAME_SERVICE = 0.5
 """Cosine from which an outage explains the problem without its service being named."""
+NAMED_SERVICE = 0.36
+"""Cosine that is enough when the caller names the service that is disturbed."""
 
 _WORD = re.compile(r"[a-z0-9]{3,}")
+_CLAUSE = re.compile(r"[,;.:]| (?:and|then|or|et|puis|ou|en|dan|of|und|dann|oder) ")
 
 
 async def begin(s: Situation) -> Move:
@@ -119,7 +122,10 @@ async def _next(s: Situation, topic: Topic, guide: Guide, *, failed: bool = Fals
 async def _claimed_steps(s: Situation, topic: Topic, guide: Guide) -> set[int]:
     claimed: set[int] = set()
     for claim in topic.claims:
-        alike = await s.similarity(claim, list(guide.steps))
+        alike = [
+            max(await s.similarity(claim, [c.strip() for c in _CLAUSE.split(step) if c.strip()]))
+            for step in guide.steps
+        ]
         best = max(range(len(alike)), key=alike.__getitem__, default=None)
         if best is not None and alike[best] >= DONE_ALREADY:
             claimed.add(best)
@@ -127,7 +133,7 @@ async def _claimed_steps(s: Situation, topic: Topic, guide: Guide) -> set[int]:
 
 
 async def _relevant(s: Situation, topic: Topic, guide: Guide) -> bool:
-    alike = await s.similarity(topic.text, [guide.title, f"{guide.title}. {guide.summary}"])
+    alike = await s.similarity(topic.text, [guide.title, guide.summary])
     return max(alike) >= RELEVANT
 
 
@@ -135,13 +141,14 @@ async def _outage_behind(s: Situation, topic: Topic) -> dict[str, Any] | None:
     found = s.result("known_outages")
     if topic.kind != "problem" or found is None or found.error or found.result is None:
         return None
-    said = set(_WORD.findall(fold(topic.text)))
+    said = _WORD.findall(fold(topic.text))
     for outage in found.result.get("outages") or []:
         alike = await s.similarity(
             topic.text, [str(outage.get("service", "")), str(outage.get("summary", ""))]
         )
-        named = said & set(_WORD.findall(fold(str(outage.get("service", "")))))
-        if max(alike) >= SAME_SERVICE or (named and max(alike) >= SAME_SERVICE - 0.15):
+        service = _WORD.findall(fold(str(outage.get("service", ""))))
+        named = any(word in heard for word in service for heard in said)
+        if max(alike) >= (NAMED_SERVICE if named else SAME_SERVICE):
             return outage
     return None
 

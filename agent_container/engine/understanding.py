@@ -65,6 +65,20 @@ _BEFORE_STEPS: dict[Intent, float] = {
     "next_step": 0.3,
     "problem": 1.5,
 }
+# These are no answers to "what is it about?", "which one?" or "what shall I add?".
+_NOT_AN_ANSWER: frozenset[Intent] = frozenset(
+    {"transfer_person", "callback", "goodbye", "cancel", "repeat", "slower", "who_are_you"}
+)
+# A reply that would leave the caller's matter aside needs more certainty than a look-up.
+_SURE_ENOUGH: dict[Intent, float] = {
+    "greeting": 0.45,
+    "thanks": 0.45,
+    "small_talk": 0.45,
+    "cancel": 0.4,
+    "goodbye": 0.5,
+    "transfer_person": 0.5,
+    "callback": 0.5,
+}
 _PLEASANT = frozenset({"greeting", "thanks", "small_talk"})
 
 
@@ -127,12 +141,16 @@ def understand(
     if found.number:
         # Who says the number doesn't ask for it.
         scores["spell_number"] = scores.get("spell_number", 0.0) * 0.05
+    if cues.has("it_word", said):
+        scores["out_of_scope"] = scores.get("out_of_scope", 0.0) * 0.3
+    else:
+        scores["problem"] = scores.get("problem", 0.0) * 0.6
     for intent, weight in (_IN_STEPS if in_steps else _BEFORE_STEPS).items():
         scores[intent] = scores.get(intent, 0.0) * weight
     total = sum(scores.values())
     intent, score = max(scores.items(), key=lambda pair: pair[1])
     confidence = score / total if total else 0.0
-    if confidence < UNSURE_BELOW or total < 0.2:
+    if confidence < _SURE_ENOUGH.get(intent, UNSURE_BELOW) or total < 0.2:
         return _as(found, "unsure", confidence)
     return _as(found, intent, confidence)
 
@@ -155,7 +173,15 @@ def _answer(
 ) -> Intent | None:
     """Return what plainly answers the open question, or None."""
     if consent.is_closing(whole, language) and (asked not in IN_STEPS or cues.has("bye", said)):
-        return "goodbye" if asked != "consent" else "no"
+        # "No, that will do" to an open question declines it; only a farewell ends the call then.
+        declines = asked in YES_OR_NO - {"anything_else"} and not cues.has("farewell", said)
+        return "no" if declines or asked == "consent" else "goodbye"
+    if "cancel" in cued and asked in YES_OR_NO:
+        return "cancel"
+    if asked == "consent" and consent.hesitates(whole, language):
+        return "unsure"
+    if asked in ("ticket_about", "which_ticket", "which_comment") and not cued & _NOT_AN_ANSWER:
+        return _named(whole, language, asked)
     if asked not in YES_OR_NO and cues.has("identity", said) and not cues.has("not_worked", said):
         return "greeting"
     if (
@@ -178,6 +204,15 @@ def _answer(
             if cues.has(cue, said):
                 return intent
     return None
+
+
+def _named(whole: str, language: str, asked: str) -> Intent:
+    """The question wants words of the caller's own: whatever they say is the answer, but a no."""
+    if consent.judge(whole, language) == "no":
+        return "no"
+    if asked == "ticket_about":
+        return "open_ticket"
+    return "which_ticket" if asked == "which_ticket" else "add_comment"
 
 
 def _refusal(verdict: str, reported: set[Intent]) -> Intent | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from livekit.agents import Agent, AgentSession, function_tool
-from livekit.agents.llm import FunctionCall, FunctionCallOutput, FunctionTool, ToolResult
+from livekit.agents.llm import ChatContext, FunctionCall, FunctionCallOutput, FunctionTool, ToolResult
 
 from agent_container import consent, phrases
 from agent_container.engine import EngineLLM
@@ -194,12 +194,23 @@ class SmallDesk:
 class TextCall:
     """One call; `say` is the caller."""
 
-    def __init__(self, encoder: Encoder, desk: SmallDesk, *, company: str = "Meridian Works") -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        desk: SmallDesk,
+        *,
+        company: str = "Meridian Works",
+        history: ChatContext | None = None,
+    ) -> None:
         self.desk = desk
         self._encoder = encoder
         self._company = company
         self._session = self._make_session()
-        self._agent = Agent(instructions="the desk", tools=list(desk.functions()))
+        self._agent = Agent(
+            instructions="the desk",
+            tools=list(desk.functions()),
+            chat_ctx=history or ChatContext.empty(),
+        )
 
     def _make_session(self) -> AgentSession[None]:
         engine = EngineLLM(self._encoder, language=self.desk.language, company=self._company)
