@@ -6,6 +6,7 @@ from types import FrameType
 from typing import NoReturn
 
 import typer
+from aurion import database
 from aurion.errors import AurionError
 
 from local.commands import call, calls, demo, doctor, number, people, reset, scan, tenant, up
@@ -49,6 +50,9 @@ def main() -> None:
     except (NotRunning, PartsMissing, TenantUnclear, AurionError) as failure:
         console.print(f"[red]{failure}")
         sys.exit(1)
+    finally:
+        # Left open, each waits some seconds for its threads when the process ends.
+        database.close_pools()
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:

@@ -48,16 +48,18 @@ def running_or_own() -> Iterator[State]:
     if state.running() is not None:
         yield use_running()
         return
-    with own_stack() as own:
+    with own_stack(with_agent=True) as own:
         yield own.state
 
 
 @contextlib.contextmanager
-def own_stack(*, kept_running: bool = False) -> Iterator[Stack]:
+def own_stack(*, kept_running: bool = False, with_agent: bool = False) -> Iterator[Stack]:
     """Start a stack with its progress shown, and stop it at the end, however that comes."""
     with contextlib.ExitStack() as held:
         with start_progress() as report:
-            stack = held.enter_context(Stack(kept_running=kept_running, report=report))
+            stack = held.enter_context(
+                Stack(kept_running=kept_running, report=report, with_agent=with_agent)
+            )
         if stack.left_behind:
             console.print(
                 f"[yellow]Ended what a killed run had left: {', '.join(stack.left_behind)}."

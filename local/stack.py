@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -27,7 +28,7 @@ from local.processes import StartedProcess
 from local.state import State
 
 DATABASE = "aurion"
-PARTS = ("database", "keys, storage, queues", "demo desk", "speech", "company and people")
+PARTS = ("database", "keys, storage, queues", "demo desk", "speech", "company and people", "agent")
 
 _LONGEST_SOCKET_PATH = 90
 """Bytes; the system allows about a hundred for a socket's path."""
@@ -47,14 +48,22 @@ class RealAccount(Exception):
 class Stack:
     """Everything the product needs, as processes that end with this one.
 
-    Entering it raises StackBusy while another command holds the state directory, and RealAccount
-    when the environment names an account.
+    With `with_agent` this process is made ready to run calls while the rest comes up. Entering it
+    raises StackBusy while another command holds the state directory, and RealAccount when the
+    environment names an account.
     """
 
     state: State
 
-    def __init__(self, *, kept_running: bool = False, report: Report | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        kept_running: bool = False,
+        report: Report | None = None,
+        with_agent: bool = False,
+    ) -> None:
         self._kept_running = kept_running
+        self._with_agent = with_agent
         self._report: Report = report or (lambda part, event, seconds: None)
         self._postgres: Postgres | None = None
         self._aws: Aws | None = None
@@ -82,8 +91,6 @@ class Stack:
 
     def _start(self) -> State:
         home = state.home()
-        for name in ("logs", "tmp", "speech", "recordings"):
-            (home / name).mkdir(mode=0o700, exist_ok=True)
         # Database, keys and desk begin together: what one remembers the others must know.
         for left in ("desk.sqlite", "desk.sqlite-wal", "desk.sqlite-shm"):
             (home / left).unlink(missing_ok=True)
@@ -100,6 +107,9 @@ class Stack:
                 return seed.plant(desk.result().base_url, desk.result().token)
 
             planted = self._run(pool, "company and people", plant)
+            if self._with_agent:
+                # Seconds of importing, which the voice framework allows on the main thread only.
+                self._timed("agent", lambda: import_module("local.calling"))
         environment = {
             **cloud.result(),
             **database.result().environment(),
@@ -121,18 +131,18 @@ class Stack:
         return running
 
     def _run[T](self, pool: ThreadPoolExecutor, part: str, start: Callable[[], T]) -> Future[T]:
-        def timed() -> T:
-            began = time.monotonic()
-            self._report(part, "started", 0)
-            try:
-                result = start()
-            except BaseException:
-                self._report(part, "failed", time.monotonic() - began)
-                raise
-            self._report(part, "ready", time.monotonic() - began)
-            return result
+        return pool.submit(self._timed, part, start)
 
-        return pool.submit(timed)
+    def _timed[T](self, part: str, start: Callable[[], T]) -> T:
+        began = time.monotonic()
+        self._report(part, "started", 0)
+        try:
+            result = start()
+        except BaseException:
+            self._report(part, "failed", time.monotonic() - began)
+            raise
+        self._report(part, "ready", time.monotonic() - began)
+        return result
 
     def _start_database(self) -> Database:
         self._postgres = Postgres(database_directory())
@@ -159,7 +169,7 @@ class Stack:
         socket = speech_socket()
         with (state.home() / "logs" / "speech.log").open("a") as log:
             self._speech = start_speech(
-                socket, state.home() / "speech", log=log, environment=child_environment()
+                socket, state.cache(), log=log, environment=child_environment()
             )
         self._note("speech", self._speech.pid)
         return socket

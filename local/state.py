@@ -42,6 +42,12 @@ def home() -> Path:
     return Path(configured).absolute() if configured else CHECKOUT / ".local"
 
 
+def cache() -> Path:
+    """Give the folder of unpacked models and ready-made speech: AURION_CACHE, else by the state."""
+    configured = os.environ.get("AURION_CACHE")
+    return Path(configured).absolute() if configured else home() / "cache"
+
+
 def read() -> State | None:
     """Read the state of the last start, whether or not it still runs."""
     try:

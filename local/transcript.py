@@ -42,12 +42,17 @@ class Transcript:
 
     console: Console
     started_at: float = field(default_factory=time.time)
+    last_event_at: float = 0.0
+    agent_spoke_at: float = 0.0
     turns: list[SpokenTurn] = field(default_factory=list)
     tools: list[tuple[str, ToolStatus, int]] = field(default_factory=list)
 
     def said(self, speaker: Speaker, text: str, at: float, reply_ms: int | None) -> None:
         """Print an utterance."""
         self.turns.append(SpokenTurn(speaker, text, at - self.started_at, reply_ms))
+        self.last_event_at = time.time()
+        if speaker == "agent":
+            self.agent_spoke_at = self.last_event_at
         if speaker == "tool":
             return
         waited = f" [dim]{reply_ms / 1000:.2f} s[/]" if reply_ms is not None else ""
@@ -57,12 +62,14 @@ class Transcript:
     def tool(self, name: str, status: ToolStatus, ms: int) -> None:
         """Print what a tool did."""
         self.tools.append((name, status, ms))
+        self.last_event_at = time.time()
         self._print(
             f"       │ [dim]{escape(name)}[/] {_TOOLS[status]} [dim]{ms} ms[/]", time.time()
         )
 
     def state(self, name: Stage) -> None:
         """Print that the call has come to another stage."""
+        self.last_event_at = time.time()
         self._print(f"       │ [dim italic]{_STAGES[name]}[/]", time.time())
 
     def _print(self, text: str, at: float) -> None:

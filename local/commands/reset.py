@@ -20,7 +20,7 @@ def reset() -> None:
             ended.append("postgres")
         shutil.rmtree(database_directory(), ignore_errors=True)
         for entry in state.home().iterdir():
-            if entry.name in {"speech", "lock"}:
+            if entry.name in {"cache", "lock"}:
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)

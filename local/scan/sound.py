@@ -44,16 +44,20 @@ def list_recordings(server: Postgres) -> Iterator[StoredRecording]:
     with psycopg.connect(server.dsn()) as conn:
         names = conn.execute("SELECT datname FROM pg_database WHERE datallowconn").fetchall()
     for (name,) in names:
-        with psycopg.connect(server.dsn(name), row_factory=class_row(StoredRecording)) as conn:
+        with psycopg.connect(server.dsn(name)) as conn:
             try:
-                rows = conn.execute(
-                    """
+                rows = (
+                    conn.cursor(row_factory=class_row(StoredRecording))
+                    .execute(
+                        """
                     SELECT current_database()::text AS database, r.tenant_id, r.call_id,
                         r.object_key, t.languages, r.guarded_intervals
                     FROM aurion.recordings r JOIN aurion.tenants t USING (tenant_id)
                     WHERE r.object_key IS NOT NULL
                     """
-                ).fetchall()
+                    )
+                    .fetchall()
+                )
             except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
                 continue  # not a database of the product
         yield from rows
@@ -61,7 +65,7 @@ def list_recordings(server: Postgres) -> Iterator[StoredRecording]:
 
 def decode(ogg: bytes) -> Sound:
     """Decode a recording as a player does: one row a channel, 48 kHz, full scale 1."""
-    with av.open(io.BytesIO(ogg)) as container:
+    with av.open(io.BytesIO(ogg), mode="r") as container:
         frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
     if not frames:
         return np.zeros((len(CHANNELS), 0), np.float32)
