@@ -63,19 +63,18 @@ async def search_articles(request: Request) -> Response:
             "limit": problems.number(1, 20),
         },
     )
-    strict = not _ignores_filters(request)
+    limit = int(cast("int", fields["limit"]))
+    if _drops_filters(request):
+        everything = await do(request, lambda conn: articles.list_articles(conn, language="en"))
+        return JSONResponse({"articles": _odd(request, everything)[-limit:]})
     found = await do(
         request,
-        lambda conn: (
-            articles.search(
-                conn,
-                str(fields["query"]),
-                language=str(fields["language"]),
-                audience=str(fields["audience"]) if strict else "internal",
-                limit=int(cast("int", fields["limit"])),
-            )
-            if strict
-            else articles.list_articles(conn, language="en")
+        lambda conn: articles.search(
+            conn,
+            str(fields["query"]),
+            language=str(fields["language"]),
+            audience=str(fields["audience"]),
+            limit=limit,
         ),
     )
     return JSONResponse({"articles": found})
@@ -90,15 +89,15 @@ async def get_article(request: Request) -> Response:
 async def search_requesters(request: Request) -> Response:
     """POST /api/requesters/search."""
     fields = await problems.read_fields(request, {"email": problems.text(254, shortest=3)})
-    email = None if _ignores_filters(request) else str(fields["email"])
+    email = None if _drops_filters(request) else str(fields["email"])
     found = await do(request, lambda conn: directory.list_requesters(conn, email=email))
-    return JSONResponse({"requesters": found})
+    return JSONResponse({"requesters": _odd(request, found)})
 
 
 async def list_tickets(request: Request) -> Response:
     """GET /api/tickets?requester_id=|key=."""
     query = problems.read_query(request, "requester_id", "key")
-    if _ignores_filters(request):
+    if _drops_filters(request):
         query = {}
     found = await do(
         request,
@@ -106,7 +105,7 @@ async def list_tickets(request: Request) -> Response:
             conn, requester_id=query.get("requester_id"), key=query.get("key")
         ),
     )
-    return JSONResponse({"tickets": found})
+    return JSONResponse({"tickets": _odd(request, found)})
 
 
 async def get_ticket(request: Request) -> Response:
@@ -176,9 +175,9 @@ async def change_status(request: Request) -> Response:
 async def list_assets(request: Request) -> Response:
     """GET /api/assets?requester_id=."""
     query = problems.read_query(request, "requester_id")
-    wanted = None if _ignores_filters(request) else query.get("requester_id")
+    wanted = None if _drops_filters(request) else query.get("requester_id")
     found = await do(request, lambda conn: directory.list_assets(conn, requester_id=wanted))
-    return JSONResponse({"assets": found})
+    return JSONResponse({"assets": _odd(request, found)})
 
 
 async def list_outages(request: Request) -> Response:
@@ -290,6 +289,12 @@ def routes() -> list[Route]:
     return [Route(path, guarded(run), methods=[method]) for method, path, run in table]
 
 
-def _ignores_filters(request: Request) -> bool:
+def _drops_filters(request: Request) -> bool:
     state: dict[str, Any] = request.scope.get("state", {})
-    return bool(state.get("ignore_filters"))
+    return "drops_filters" in state
+
+
+def _odd[T](request: Request, rows: list[T]) -> list[T]:
+    """Leave a list as it is, or only somebody else's entry when that trouble is on."""
+    state: dict[str, Any] = request.scope.get("state", {})
+    return rows[-1:] if state.get("drops_filters") == "somebody_else" else rows

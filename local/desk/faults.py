@@ -25,6 +25,7 @@ KINDS = (
     "html",  # answers 200 with a sign-in page
     "garbage",  # does it, then answers something that isn't JSON
     "ignore_filters",  # drops what was asked for and answers with everybody
+    "somebody_else",  # drops what was asked for and answers with one somebody else
 )
 
 
@@ -113,8 +114,8 @@ class FaultMiddleware:
             case "delay":
                 await asyncio.sleep(fault.seconds)
                 await self.app(scope, receive, send)
-            case "ignore_filters":
-                scope.setdefault("state", {})["ignore_filters"] = True
+            case "ignore_filters" | "somebody_else":
+                scope.setdefault("state", {})["drops_filters"] = fault.kind
                 await self.app(scope, receive, send)
             case _:
                 kept: list[Message] = []

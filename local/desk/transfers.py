@@ -1,19 +1,23 @@
 """Calls offered to the people on duty: one of them takes the call, or nobody does in time.
 
-An offer ends once: `answered`, `withdrawn` (the caller's side gave up), `expired`, or `unattended`
-(nobody was on duty). Whichever comes first in the file has it.
+An offer ends once: `answered`, `withdrawn` (the caller has gone), `expired` (nobody answered in
+time), or `unattended` (nobody was on duty). Whichever comes first in the file has it.
 """
 
 import json
 import sqlite3
 import uuid
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from local.desk import store
 from local.desk.problems import Problem
 
 Row = dict[str, object]
+
+# Who offers a call ends the offer. One who never does has crashed: the desk then ends it this much
+# after its time, so that an answer given at the last moment still counts.
+GRACE = timedelta(seconds=5)
 
 
 def offer(conn: sqlite3.Connection, new: Mapping[str, object]) -> Row:
@@ -92,8 +96,9 @@ def answer(conn: sqlite3.Connection, transfer_id: str, *, person_id: str) -> Row
 
 def withdraw(conn: sqlite3.Connection, transfer_id: str) -> Row:
     """End an open offer; an answered one stays answered."""
-    _expire(conn)
-    _end(conn, "withdrawn", "id", transfer_id)
+    transfer = get_transfer(conn, transfer_id)
+    rang_s = (store.now() - datetime.fromisoformat(str(transfer["expires_at"]))).total_seconds()
+    _end(conn, "expired" if rang_s > -1.0 else "withdrawn", "id", transfer_id)
     return get_transfer(conn, transfer_id)
 
 
@@ -113,7 +118,7 @@ def _expire(conn: sqlite3.Connection) -> None:
         UPDATE transfers SET status = 'expired', ended_at = expires_at
         WHERE status = 'offered' AND expires_at <= ?
         """,
-        [store.stamp(store.now())],
+        [store.stamp(store.now() - GRACE)],
     )
 
 
