@@ -94,6 +94,14 @@ def _connection_arguments(config: Settings, role: str) -> dict[str, Any]:
         "sslmode": config.database_sslmode,
         "sslrootcert": config.database_sslrootcert,
         "connect_timeout": 5,
+        # A server that is gone without a word is noticed while the caller still waits, and one that
+        # lost its client lets go of the rows that client had locked.
+        "tcp_user_timeout": 5000,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+        "options": "-c lock_timeout=5s -c statement_timeout=15s"
+        " -c idle_in_transaction_session_timeout=15s",
         "autocommit": True,
         # A prepared plan could outlive a pooled connection's server; nothing here needs one.
         "prepare_threshold": None,
