@@ -43,6 +43,11 @@ class Line(Protocol):
         ...
 
     @property
+    def caller_identity(self) -> str | None:
+        """Return which participant of the room is the caller, on a room line."""
+        ...
+
+    @property
     def typed(self) -> asyncio.Queue[str] | None:
         """Return the caller's typed sentences, on a text line."""
         ...

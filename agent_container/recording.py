@@ -16,7 +16,7 @@ from aurion.errors import (
 )
 from livekit.agents import AgentSession
 
-from agent_container import recording_files
+from agent_container import leftovers, recording_files
 from agent_container.call_state import CallState
 from agent_container.lines import Line
 from agent_container.recorder import Recorder
@@ -106,8 +106,10 @@ class CallRecording:
         except DatabaseUnavailable:
             return  # what isn't on record must not be recorded
         if wanted:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / f"{self._state.call_id}.ogg"
+            path = leftovers.recording_path(
+                self._folder, self._state.tenant_id, self._state.call_id
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
             self.tape = self._recorder = Recorder(path, secure=secure)
 
     def tap(self, session: AgentSession[None]) -> None:

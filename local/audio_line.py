@@ -235,6 +235,7 @@ class LocalLine:
 
     kind: Literal["local"] = "local"
     room: rtc.Room | None = None
+    caller_identity: str | None = None
     typed: asyncio.Queue[str] | None = None
 
     def __init__(self, *, calling_number: str | None, keep_audio: bool = False) -> None:
@@ -264,6 +265,7 @@ class TextLine:
 
     kind: Literal["text"] = "text"
     room: rtc.Room | None = None
+    caller_identity: str | None = None
     audio_input: io.AudioInput | None = None
     audio_output: io.AudioOutput | None = None
 

@@ -8,6 +8,7 @@ AurionError (500)
 │   ├── StorageUnavailable
 │   ├── QueueUnavailable  SecretsUnavailable
 │   ├── SpeechUnavailable
+│   ├── RoomsUnavailable
 │   └── VerificationUnavailable
 ├── Rejected (422)               retrying won't help
 │   ├── Untrusted
@@ -80,6 +81,10 @@ class SecretsUnavailable(Unavailable):
 
 class SpeechUnavailable(Unavailable):
     """The speech service does not answer."""
+
+
+class RoomsUnavailable(Unavailable):
+    """The voice server does not answer."""
 
 
 class VerificationUnavailable(Unavailable):

@@ -1,0 +1,307 @@
+"""The worker: takes calls from the voice server, each in a process of its own.
+
+Run as `python -m agent_container.main start`, with LIVEKIT_URL, LIVEKIT_API_KEY and
+LIVEKIT_API_SECRET set. SIGTERM takes no more calls and ends when the last one is over.
+"""
+
+import asyncio
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from aurion import calls, database, tenants
+from aurion.calls import Call
+from aurion.errors import AurionError, CallClosed, CallNotFound, Unavailable
+from aurion.tenants import Tenant
+from livekit import rtc
+from livekit.agents import AgentServer, JobContext, JobExecutorType, JobProcess, JobRequest, cli
+from livekit.agents.ipc.job_executor import JobExecutor, JobStatus
+from livekit.agents.job import RunningJobInfo
+
+from agent_container import leftovers, providers, rooms
+from agent_container.call import Deps, run_call
+from agent_container.config import Config
+from agent_container.room_line import RoomLine
+from agent_container.rooms import Errand
+from agent_container.speech.client import SpeechClient
+from agent_container.speech.process import start_speech
+
+logger = logging.getLogger(__name__)
+
+_ROOM = re.compile(r"call-(?P<token>[A-Za-z0-9_-]{16,128})")
+_IDENTITY = re.compile(r"agent-(?P<call>[0-9a-f-]{36})-.+")
+_CALLER_WITHIN_S = 20.0
+# A call in which so many agents have died isn't given another one.
+_MOST_TRIES = 3
+_LEFTOVERS_EVERY_S = 60.0
+_LONGEST_CALL_S = 7200
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Hold what differs between workers; each field is the environment variable of its name.
+
+    Ten calls are what two cores carry with room to spare. Without `speech_socket` the worker starts
+    the speech server itself.
+    """
+
+    agent_name: str = "aurion"
+    max_calls: int = 10
+    idle_processes: int = 2
+    health_host: str = "0.0.0.0"  # noqa: S104 - the load balancer asks from outside the container
+    health_port: int = 8081
+    recordings_folder: str = "/tmp/aurion/recordings"  # noqa: S108 - the container's own disk
+    speech_socket: str = ""
+    speech_cache: str = "/tmp/aurion/speech"  # noqa: S108
+
+    @classmethod
+    def from_environment(cls) -> "WorkerSettings":
+        """Read the process environment; unset variables keep their defaults."""
+        default = cls()
+        return cls(
+            agent_name=os.environ.get("AGENT_NAME") or default.agent_name,
+            max_calls=int(os.environ.get("MAX_CALLS") or default.max_calls),
+            idle_processes=int(os.environ.get("IDLE_PROCESSES") or default.idle_processes),
+            health_host=os.environ.get("HEALTH_HOST") or default.health_host,
+            health_port=int(os.environ.get("HEALTH_PORT") or default.health_port),
+            recordings_folder=os.environ.get("RECORDINGS_FOLDER") or default.recordings_folder,
+            speech_socket=os.environ.get("SPEECH_SOCKET") or default.speech_socket,
+            speech_cache=os.environ.get("SPEECH_CACHE") or default.speech_cache,
+        )
+
+
+settings = WorkerSettings.from_environment()
+
+
+def prewarm(process: JobProcess) -> None:
+    """Make a job process ready before it has a call."""
+    keep_personal_data_out_of_logs()
+
+
+def load(server: AgentServer) -> float:
+    """Return how full this worker is; the processor's own load says little about the next call."""
+    return len(server.active_jobs) / settings.max_calls
+
+
+server = AgentServer(
+    job_executor_type=JobExecutorType.PROCESS,
+    setup_fnc=prewarm,
+    load_fnc=load,
+    load_threshold=0.99,
+    num_idle_processes=settings.idle_processes,
+    initialize_process_timeout=60,
+    drain_timeout=_LONGEST_CALL_S,
+    session_end_timeout=120,
+    job_memory_warn_mb=400,
+    job_memory_limit_mb=800,
+    preload_modules=["agent_container.call"],
+    host=settings.health_host,
+    port=settings.health_port,
+)
+
+
+async def answer_request(request: JobRequest) -> None:
+    """Accept a job whose room was made for a ringing call, once, or whose call lost its agent."""
+    errand = Errand.from_json(request.job.metadata)
+    if errand is None:
+        logger.warning("a dispatch names no company")
+        await request.reject()
+        return
+    try:
+        call_id = await asyncio.to_thread(_admit, errand, request.room.name)
+    except (CallNotFound, CallClosed):
+        await request.reject()
+        return
+    except Unavailable:
+        logger.warning("a call could not be looked up")
+        await request.reject(terminate=False)  # another worker may reach the database
+        return
+    await request.accept(name="AurionAI", identity=f"agent-{call_id}-{request.id}")
+
+
+async def ended(ctx: JobContext) -> None:
+    """Wait until a call's row is closed and its recording stored."""
+    serving: asyncio.Task[None] | None = ctx.proc.userdata.get("serving")
+    if serving is not None:
+        await asyncio.wait({serving})
+
+
+@server.rtc_session(agent_name=settings.agent_name, on_request=answer_request, on_session_end=ended)
+async def serve(ctx: JobContext) -> None:
+    """Serve one call in its room until it is over."""
+    # When the room goes, the framework waits for this function no longer than 15 s, but for
+    # `ended` long enough to store the recording.
+    serving = asyncio.create_task(_serve(ctx))
+    ctx.proc.userdata["serving"] = serving
+    await asyncio.shield(serving)
+
+
+async def _serve(ctx: JobContext) -> None:
+    errand, call_id = _errand_of(ctx.job.metadata, ctx.local_participant_identity)
+    try:
+        await ctx.connect()
+        caller = await _caller(ctx)
+        if caller is None:
+            logger.warning("nobody came into the room", extra={"call": str(call_id)})
+            await rooms.end(ctx.room.name)
+        else:
+            await _serve_caller(ctx.room, caller, errand, call_id)
+    except AurionError:
+        # The telephone side notices that the call was cut off and offers what it can.
+        logger.exception("a call could not be served", extra={"call": str(call_id)})
+        await rooms.end(ctx.room.name)
+    finally:
+        ctx.shutdown("the call is over")
+
+
+async def _serve_caller(
+    room: rtc.Room, caller: rtc.RemoteParticipant, errand: Errand, call_id: UUID
+) -> None:
+    call, tenant = await asyncio.to_thread(_look_up, errand.tenant_id, call_id)
+    line = RoomLine(room, caller, calling_number=call.calling_number)
+    speech = SpeechClient(settings.speech_socket)
+    deps = Deps(
+        speech=speech,
+        providers=providers.from_config(Config.from_environment(), speech),
+        recordings=Path(settings.recordings_folder),
+    )
+    try:
+        await run_call(line, call=call, tenant=tenant, deps=deps, resume=errand.resume is not None)
+    finally:
+        await speech.aclose()
+
+
+async def _caller(ctx: JobContext) -> rtc.RemoteParticipant | None:
+    try:
+        async with asyncio.timeout(_CALLER_WITHIN_S):
+            return await ctx.wait_for_participant(kind=rtc.ParticipantKind.PARTICIPANT_KIND_SIP)
+    except (TimeoutError, RuntimeError):  # RuntimeError: the room has gone meanwhile
+        return None
+
+
+def _admit(errand: Errand, room: str) -> UUID:
+    """Find the call a room is for: by its token, once, or by the errand of an agent that died."""
+    with database.tenant_transaction(errand.tenant_id) as conn:
+        if errand.resume is not None:
+            call = calls.get(conn, errand.resume)
+            if call.status == "closed":
+                raise CallClosed
+            return call.id
+        named = _ROOM.fullmatch(room)
+        if named is None:
+            raise CallNotFound
+        return calls.redeem_token(conn, token=named["token"]).id
+
+
+def _look_up(tenant_id: UUID, call_id: UUID) -> tuple[Call, Tenant]:
+    with database.tenant_transaction(tenant_id) as conn:
+        return calls.get(conn, call_id), tenants.get(conn)
+
+
+def _errand_of(metadata: str, identity: str) -> tuple[Errand, UUID]:
+    errand, named = Errand.from_json(metadata), _IDENTITY.fullmatch(identity)
+    assert errand is not None, "a job was accepted without an errand"
+    assert named is not None, "a job was accepted under another identity"
+    return errand, UUID(named["call"])
+
+
+class Watch:
+    """Watch over the calls from the worker's parent process, which learns first that one died.
+
+    The voice server itself notices after 20 s, in which the caller would hear nothing.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin; the worker runs."""
+        # No public part of the framework; its version is pinned, and a test kills a job.
+        server._proc_pool.on("process_closed", self.process_closed)
+        self._spawn(_bring_leftovers())
+
+    def process_closed(self, process: JobExecutor) -> None:
+        """Send another agent when a process died in its call."""
+        if process.running_job is not None and process.status is JobStatus.FAILED:
+            self._spawn(_replace(process.running_job))
+
+    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _replace(died: RunningJobInfo) -> None:
+    room, identity = died.job.room.name, died.accept_arguments.identity
+    errand, call_id = _errand_of(died.job.metadata, identity)
+    if errand.tries >= _MOST_TRIES:
+        logger.error("a call has lost too many agents", extra={"call": str(call_id)})
+        await rooms.end(room)
+        return
+    logger.error("a call has lost its agent", extra={"call": str(call_id)})
+    next_errand = Errand(errand.tenant_id, resume=call_id, tries=errand.tries + 1)
+    for _ in range(3):
+        try:
+            await rooms.send_agent(
+                room, agent_name=settings.agent_name, errand=next_errand, instead_of=identity
+            )
+        except Unavailable:
+            await asyncio.sleep(1.0)
+        else:
+            return
+    logger.error("no agent can be sent", extra={"call": str(call_id)})
+
+
+async def _bring_leftovers() -> None:
+    folder = Path(settings.recordings_folder)
+    while True:
+        await asyncio.to_thread(leftovers.bring_in, folder)
+        await asyncio.sleep(_LEFTOVERS_EVERY_S)
+
+
+class PersonalDataFilter(logging.Filter):
+    """Take out what the framework itself marks as personal: fields with `pii` in their name."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Clear a record's personal fields and let it pass."""
+        for name in list(vars(record)):
+            if "pii" in name.split("."):
+                delattr(record, name)
+        return True
+
+
+def keep_personal_data_out_of_logs() -> None:
+    """Filter every record of this process, whoever writes it."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(PersonalDataFilter())
+
+
+def main() -> None:
+    """Run the worker, with a speech server of its own unless there is one."""
+    global settings
+    if settings.speech_socket:
+        _run()
+        return
+    socket = Path(settings.speech_cache) / "speech.sock"
+    speech = start_speech(socket, Path(settings.speech_cache))
+    os.environ["SPEECH_SOCKET"] = str(socket)  # job processes read it
+    try:
+        _run()
+    finally:
+        speech.stop()
+
+
+def _run() -> None:
+    def started() -> None:
+        keep_personal_data_out_of_logs()
+        Watch().start()
+
+    server.once("worker_started", started)
+    cli.run_app(server)
+
+
+if __name__ == "__main__":
+    main()
