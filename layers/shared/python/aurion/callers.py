@@ -133,7 +133,7 @@ def _verify(
                 limits.settle(conn, held, result="unavailable", reason=None)
         raise
     if isinstance(held, limits.Refusal):
-        logger.warning("a verification limit was reached: %s", held.limit)
+        logger.warning("%s stopped an attempt", held.limit, extra={"call": str(call_id)})
     with tenant_transaction(tenant.tenant_id) as conn:
         return _conclude(conn, tenant, call_id, held, meant, same, crowded, open_to_all)
 
