@@ -229,6 +229,13 @@ def test_turn_whose_answer_was_lost_can_be_repeated(tenant: Tenant) -> None:
     assert texts(tenant, call.id) == [(1, "one"), (2, "two")]
 
 
+def test_turn_with_what_no_text_can_hold_is_kept_without_it(tenant: Tenant) -> None:
+    call = claim(tenant, start(tenant).id)
+    assert append(tenant, call, "na\0ïve \ud83d done", seq=1) == 1
+    assert append(tenant, call, "na\0ïve \ud83d done", seq=1) == 1
+    assert texts(tenant, call.id) == [(1, "naïve  done")]
+
+
 def test_turn_is_redacted_later_even_after_the_call(tenant: Tenant) -> None:
     call = claim(tenant, start(tenant).id)
     append(tenant, call, "my badge is 471129")

@@ -5,6 +5,7 @@ loses it; whoever sends it holds it for a while, and the idempotency key makes a
 """
 
 import asyncio
+import bisect
 import json
 import logging
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from aurion.database.rows import rows_of
 from aurion.errors import DatabaseUnavailable, NotFound, Rejected, Unavailable
 from aurion.itsm import Connector, NewTicket, TicketKind
 from aurion.tenants import Language
+from aurion.texts import storable
 
 logger = logging.getLogger(__name__)
 
@@ -90,13 +92,20 @@ class Delivery:
 
 def fit(draft: Draft) -> Draft:
     """Cut a draft to what one KMS encryption holds (4,000 bytes), marked where text is missing."""
-    draft = replace(draft, summary=_shorten(draft.summary, _LONGEST_SUMMARY))
-    text = draft.text
-    while (excess := len(_pack(draft).encode()) - _MOST_BYTES) > 0:
-        # Every character is a byte at least, escaped ones more: a few rounds at most.
-        text = text[: max(0, len(text) - max(1, excess // 4))]
-        draft = replace(draft, text=text.rstrip() + CUT_MARK)
-    return draft
+    whole = replace(
+        draft,
+        summary=_shorten(storable(draft.summary), _LONGEST_SUMMARY),
+        text=storable(draft.text),
+    )
+    if _size(whole) <= _MOST_BYTES:
+        return whole
+
+    def cut(length: int) -> Draft:
+        return replace(whole, text=whole.text[:length].rstrip() + CUT_MARK)
+
+    # Escapes and accents make a character up to six bytes: the length is searched, not computed.
+    lengths = range(min(len(whole.text), _MOST_BYTES))
+    return cut(bisect.bisect_right(lengths, _MOST_BYTES, key=lambda n: _size(cut(n))) - 1)
 
 
 def seal(tenant_id: UUID, draft: Draft) -> SealedDraft:
@@ -361,6 +370,10 @@ def _pack(draft: Draft) -> str:
         "public": draft.public,
     }
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def _size(draft: Draft) -> int:
+    return len(_pack(draft).encode())
 
 
 def _shorten(text: str, longest: int) -> str:

@@ -11,6 +11,7 @@ from aurion import calls
 from aurion.database.rows import rows_of
 from aurion.errors import CallNotFound, TurnTaken
 from aurion.tenants import Language
+from aurion.texts import storable
 
 type Speaker = Literal["caller", "agent", "tool"]
 
@@ -53,6 +54,7 @@ def append(
         StaleEpoch: Another agent has taken it over.
         TurnTaken: Another turn has this number, or one before it is missing.
     """
+    text = storable(text)
     calls.hold(conn, call_id=call_id, epoch=epoch)
     row = conn.execute(
         "SELECT coalesce(max(seq), 0) FROM aurion.turns WHERE call_id = %s", (call_id,)
@@ -102,7 +104,8 @@ def redact(conn: Connection, *, call_id: UUID, seq: int, text: str = REDACTED) -
         CallNotFound: There is no such turn.
     """
     done = conn.execute(
-        "UPDATE aurion.turns SET text = %s WHERE call_id = %s AND seq = %s", (text, call_id, seq)
+        "UPDATE aurion.turns SET text = %s WHERE call_id = %s AND seq = %s",
+        (storable(text), call_id, seq),
     )
     if done.rowcount == 0:
         raise CallNotFound
