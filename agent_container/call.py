@@ -175,6 +175,7 @@ class _Serving:
             self.verifier = agent = VerifyCaller(
                 state,
                 log=self.log,
+                speech=self.deps.speech,
                 ears=self.ears,
                 tape=self.recording.tape,
                 voices=self.voices,
@@ -206,6 +207,7 @@ class _Serving:
                 record=False,
                 session_host=False,
                 room_options=room_io.RoomOptions(
+                    participant_identity=line.caller_identity or NOT_GIVEN,
                     text_input=False,
                     text_output=False,
                     # Whether the room goes is the line's to say: a hand-over may need it.

@@ -16,6 +16,7 @@ _JOINT = r"(?:and|et|en|und|but|mais|maar|aber|because|parce que|omdat|weil)"
 _CLAUSE = re.compile(rf"(?<=[.!?;,])\s+(?:{_JOINT}\s+)?|\s+{_JOINT}\s+")
 _DIGIT = re.compile(r"\d")
 _LEAST_WORDS = 3
+_MOST_NAME_WORDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,16 @@ def language_of(text: str, languages: Sequence[str]) -> str:
 
 
 def may_hold_name(text: str, language: str) -> bool:
-    """Say whether something that is neither digits nor words about a badge was said."""
-    return len(_foreign_words(text, language)) >= 2
+    """Say whether an utterance is short enough for a name, or introduces one."""
+    return introduces(text, language) or (
+        2 <= len(_foreign_words(text, language)) <= _MOST_NAME_WORDS
+    )
+
+
+def introduces(text: str, language: str) -> bool:
+    """Say whether somebody says who they are ("this is ...") beside digits and badge words."""
+    introduced = _words(language).name.search(fold(text)) is not None
+    return introduced and len(_foreign_words(text, language)) >= 2
 
 
 def says_digits(text: str, language: str) -> bool:

@@ -14,18 +14,20 @@ from dataclasses import dataclass, field
 from typing import Literal, override
 
 from aurion import badges, callers, calls, database, spoken
-from aurion.errors import Unavailable
+from aurion.errors import SpeechUnavailable, Unavailable
 from aurion.tenants import Language
 from livekit import rtc
 from livekit.agents import Agent, ModelSettings, StopResponse, llm, stt, utils
 from livekit.agents.types import NOT_GIVEN
 from livekit.agents.voice import SpeechHandle
 
-from agent_container import config, control_words, introductions, phrases, recording
+from agent_container import badge_capture, config, control_words, introductions, phrases, recording
 from agent_container.call_state import CallState
 from agent_container.hearing import Ears, Utterance
 from agent_container.providers import Voices
 from agent_container.recording import NoTape, Tape
+from agent_container.speech.client import SpeechClient
+from agent_container.speech.stt import samples
 from agent_container.turn_log import REDACTED_BADGE, REDACTED_NAME, TurnLog
 
 logger = logging.getLogger(__name__)
@@ -74,9 +76,16 @@ class VerifyCaller(Agent):
     """Greet, ask for name and badge, and have them checked; `ended` says how it went."""
 
     def __init__(
-        self, state: CallState, *, log: TurnLog, ears: Ears, tape: Tape, voices: Voices | None,
+        self,
+        state: CallState,
+        *,
+        log: TurnLog,
+        speech: SpeechClient,
+        ears: Ears,
+        tape: Tape,
+        voices: Voices | None,
         ready: asyncio.Event,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(
             instructions="",
             llm=None,
@@ -88,6 +97,7 @@ class VerifyCaller(Agent):
         )
         self._state = state
         self._log = log
+        self._speech = speech
         self._ears = ears
         self._tape = tape
         self._voices = voices
@@ -207,16 +217,14 @@ class VerifyCaller(Agent):
             notice.append(phrases.say("greeting.recorded", language))
         if addition := tenant.greeting_addition.get(language):
             notice.append(addition)
-        lines = [(" ".join(notice), language)]
-        lines += [(phrases.say("greeting.also", other), other) for other in tenant.languages[1:]]
+        lines: list[tuple[str, Language]] = [(" ".join(notice), language)]
+        for other in tenant.languages[1:]:
+            lines.append((phrases.say("greeting.also", other), other))
         # Nobody may miss that this is an AI and that it records: it can't be talked over.
-        spoken = [
-            (text, tongue, self._start_saying(text, tongue, interruptible=False))
-            for text, tongue in lines
-        ]
-        for text, tongue, handle in spoken:
+        handles = [self._start_saying(*line, interruptible=False) for line in lines]
+        for line, handle in zip(lines, handles, strict=True):
             await handle
-            self._note_said(text, tongue)
+            self._note_said(*line)
 
     async def _verify(self) -> Ending:
         """Ask until the caller is verified or may not try again."""
@@ -228,11 +236,14 @@ class VerifyCaller(Agent):
                 await self._say("silence.goodbye")
                 return "over"
             control = await self._note_and_obey(said)
+            if control == "obeyed":
+                continue
             if control is not None:
                 return control
-            self._understand(said)
+            await self._understand(said)
             if not claim.name:
-                question = "verify.ask_name" if claim.badges else "verify.ask_name_again"
+                new = bool(claim.badges) or isinstance(said, _Heard) and len(said.text.split()) > 5
+                question = "verify.ask_name" if new else "verify.ask_name_again"
                 continue
             if not claim.badges:
                 question = self._badge_question(said)
@@ -272,7 +283,7 @@ class VerifyCaller(Agent):
             if not self._ears.busy and not self._keys:
                 return None
 
-    async def _note_and_obey(self, said: _Input) -> Ending | None:
+    async def _note_and_obey(self, said: _Input) -> Ending | Literal["obeyed"] | None:
         """Fix the language, write the turn down without its words, and do what can't wait."""
         state = self._state
         if isinstance(said, _Keyed):
@@ -288,7 +299,7 @@ class VerifyCaller(Agent):
             case "silent":
                 recorded = await recording.stop(state, self._tape)
                 await self._say("recording.stopped" if recorded else "recording.none")
-                return None
+                return "obeyed"
             case "goodbye":
                 await self._say("goodbye.short")
                 return "over"
@@ -296,7 +307,7 @@ class VerifyCaller(Agent):
                 self._utterances.append(said.text)
                 return None
 
-    def _understand(self, said: _Input) -> None:
+    async def _understand(self, said: _Input) -> None:
         """Take name and badge from what was said, in either order or both at once."""
         claim = self._claim
         if isinstance(said, _Keyed):
@@ -306,17 +317,37 @@ class VerifyCaller(Agent):
                 claim.unread.clear()
             return
         language = self._state.language
-        parts = [*claim.unread, said] if claim.name or claim.unread else [said]
-        found = spoken.readings(" ".join(part.text for part in parts), language, self._format)
-        if not found and len(parts) > 1:
-            found = spoken.readings(said.text, language, self._format)
+        digits = introductions.says_digits(said.text, language)
+        found = await self._read_badge(said, digits=digits)
         if found:
             claim.badges = found
             claim.unread.clear()
-        elif introductions.says_digits(said.text, language):
+        elif digits:
             claim.unread.append(said)
-        if not claim.name and introductions.may_hold_name(said.text, language):
+        if introductions.introduces(said.text, language) or (
+            not claim.name and introductions.may_hold_name(said.text, language)
+        ):
             claim.name = said.text
+
+    async def _read_badge(self, said: _Heard, *, digits: bool) -> tuple[str, ...]:
+        """Return the badges that may have been said, over a pause between two utterances too."""
+        language = self._state.language
+        found = spoken.readings(said.text, language, self._format)
+        if not found and self._claim.unread:
+            whole = " ".join(part.text for part in (*self._claim.unread, said))
+            found = spoken.readings(whole, language, self._format)
+        if found or not digits or said.sound is None:
+            return found
+        with contextlib.suppress(SpeechUnavailable):
+            captured = await badge_capture.capture(
+                self._speech,
+                samples([said.sound]),
+                language=language,
+                badge_format=self._format,
+                plain=said.text,
+            )
+            return captured or ()
+        return ()
 
     def _badge_question(self, said: _Input) -> str:
         """Choose how to ask for the badge: plainly, then digit by digit, then by keypad."""

@@ -1,12 +1,14 @@
 """Calls that are typed: a caller who answers when the agent has finished, and what they witnessed."""
 
 import asyncio
+import io
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aurion import calls, database, people, secrets, tenants, turns
+from aurion import calls, database, itsm, people, secrets, tenants, turns
 from aurion.calls import Call
 from aurion.tenants import Tenant
 from livekit.agents import llm
@@ -81,6 +83,27 @@ class Company:
         with database.tenant_transaction(self.tenant.tenant_id) as conn:
             return calls.start(conn, channel=channel, calling_number=number)
 
+    def connector(self) -> itsm.Connector:
+        return itsm.connect("demo_desk", base_url=self.desk.base_url, secret=self.desk.token)
+
+    async def tickets(self) -> dict[str, itsm.Ticket]:
+        """Every ticket of the three callers, by number."""
+        connector = self.connector()
+        found: dict[str, itsm.Ticket] = {}
+        for email in ("alice.martin", "tom.becker", "claire.dubois"):
+            requester = await connector.find_requester(f"{email}@meridian.example")
+            assert requester is not None
+            found |= {ticket.number: ticket for ticket in await connector.tickets_of(requester.id)}
+        await connector.aclose()
+        return found
+
+    def audit(self, call: Call) -> list[tuple[str, str]]:
+        with database.tenant_transaction(self.tenant.tenant_id) as conn:
+            return conn.execute(
+                "SELECT action, decision FROM aurion.audit_events WHERE call_id = %s ORDER BY at",
+                (call.id,),
+            ).fetchall()
+
     def row(self, call: Call) -> Call:
         with database.tenant_transaction(self.tenant.tenant_id) as conn:
             return calls.get(conn, call.id)
@@ -92,9 +115,6 @@ class Company:
 
 def make_company(desk: DeskProcess, **settings: object) -> Company:
     """Make the demo company, the way the product makes it."""
-    import io
-    import uuid
-
     tenant_id = uuid.uuid4()
     name = secrets.itsm_secret_name(tenant_id)
     secrets.put(name, desk.token)

@@ -15,11 +15,18 @@ from local.postgres import Database
 from tests.typed_calls import Company, make_company
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[DeskProcess]:
-    running = start_desk(tmp_path / "desk.sqlite", "desk-token", faults=True)
+@pytest.fixture(scope="module")
+def running_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeskProcess]:
+    data = tmp_path_factory.mktemp("desk") / "desk.sqlite"
+    running = start_desk(data, "desk-token", faults=True)
     yield running
     running.stop()
+
+
+@pytest.fixture
+def desk(running_desk: DeskProcess) -> Iterator[DeskProcess]:
+    yield running_desk
+    running_desk.clear_faults()
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ def test_a_typed_sentence_has_a_language(text: str, expected: str) -> None:
         ("Mon numéro de badge est deux neuf zéro quatre un six.", "fr", False),
         ("Claire Dubois, deux neuf zéro quatre un six.", "fr", True),
         ("It's 471129.", "en", False),
+        ("My VPN keeps disconnecting since this morning.", "en", False),
+        ("My VPN keeps disconnecting since this morning, this is Alice Martin.", "en", True),
     ],
 )
 def test_a_name_beside_a_badge_is_noticed(text: str, language: str, expected: bool) -> None:
