@@ -16,8 +16,8 @@ Context = Literal["asked", "offered", "anything_else"]
 """What the caller was answering.
 
 `asked`: one yes-or-no question ("I'll open a ticket: ... Shall I?"). `offered`: a ticket was
-mentioned as a possibility beside another question ("Did that help?"), so a bare yes or no belongs to
-the other question. `anything_else`: nothing was asked; "no, that is all" ends the call.
+mentioned as a possibility beside another question ("Did that help?"), so a bare yes or no belongs
+to the other question. `anything_else`: nothing was asked; "no, that is all" ends the call.
 """
 
 

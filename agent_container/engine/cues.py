@@ -24,7 +24,7 @@ class Cues:
         return self.match(name, said) is not None
 
     def strip_start(self, said: str) -> str:
-        """Take greetings and fillers off the start of folded text, if anything is left after them."""
+        """Take greetings and fillers off the start of folded text, if anything is left."""
         while found := self.patterns["start"].match(said):
             said = said[found.end() :]
         return said

@@ -52,7 +52,7 @@ class Exchange:
 
 
 def read(chat_ctx: ChatContext) -> list[Exchange]:
-    """Cut the chat context into exchanges; the first one holds what came before the caller spoke."""
+    """Cut the chat context into exchanges; the first holds what came before the caller spoke."""
     exchanges = [Exchange("")]
     by_call: dict[str, Use] = {}
     for item in chat_ctx.items:

@@ -4,13 +4,14 @@ from agent_container.engine import requests, troubleshooting
 from agent_container.engine.history import Use
 from agent_container.engine.situations import SILENCE, Move, Situation
 from agent_container.engine.states import WRITES
+from agent_container.folding import fold
 
 # These results have been told to the caller by the tool itself.
 _TOLD = frozenset({"asked", "offered", "opened", "added", "kept", "ended", "answered"})
 
 
 async def decide(s: Situation) -> Move:
-    """Choose the next move; the same tool with the same arguments is never called twice in a turn."""
+    """Choose the next move; no tool is called twice in a turn with the same arguments."""
     if any(_is_told(use) for use in s.exchange.uses):
         return SILENCE
     move = await _decide(s)
@@ -78,15 +79,7 @@ async def _decide(s: Situation) -> Move:
         case "small_talk":
             return s.resume("fine")
         case "who_are_you":
-            return Move(
-                " ".join(
-                    [
-                        s.answers.spoken("i_am_an_ai", "i_work_for", company=s.company),
-                        s.resume().text,
-                    ]
-                ),
-                s.resume().calls,
-            )
+            return _introduce(s)
         case "out_of_scope":
             return s.resume("out_of_scope")
         case "silence":
@@ -111,7 +104,7 @@ async def _agreed(s: Situation) -> Move:
             return s.say("glad", "anything_else")
         case "ready":
             return await _next_step(s)
-        case "want_ticket" | "ticket_or_person":
+        case "ticket_or_person":
             return await requests.open_ticket(s)
         case "want_person":
             return requests.transfer(s)
@@ -148,6 +141,13 @@ def _repeat(s: Situation, intro: str) -> Move:
     for key in ("say_again", "slowly"):
         said = said.replace(s.answers.spoken(key), "").strip()
     return Move(f"{s.answers.spoken(intro)} {said}".strip())
+
+
+def _introduce(s: Situation) -> Move:
+    able = s.cues.has("abilities", fold(s.heard.text))
+    about = s.answers.spoken("i_work_for", "my_work" if able else "i_am_an_ai", company=s.company)
+    back = s.resume()
+    return Move(f"{about} {back.text}".strip(), back.calls)
 
 
 def _cancel(s: Situation) -> Move:

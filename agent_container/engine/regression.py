@@ -1,4 +1,4 @@
-"""Softmax regression on sentence vectors: one small linear model, trained the same way every time."""
+"""Softmax regression on sentence vectors: one linear model, trained the same way every time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,4 +51,4 @@ def fit(vectors: Vectors, labels: Sequence[str]) -> Regression:
 
 def _softmax(scores: Vectors) -> Vectors:
     shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)

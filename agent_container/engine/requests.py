@@ -19,7 +19,7 @@ CLEARLY = 0.12
 
 
 async def open_ticket(s: Situation) -> Move:
-    """Have the caller asked whether a ticket may be opened; ask what about when that isn't known."""
+    """Have the caller asked whether a ticket may be opened; ask what about if that isn't known."""
     if "open_ticket" not in s.tools:
         return _needs_verification(s)
     used = s.result("open_ticket")

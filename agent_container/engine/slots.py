@@ -70,8 +70,10 @@ def about(text: str, cues: Cues) -> str | None:
 
 def claims(text: str, cues: Cues) -> list[str]:
     """Return what the caller says they did already ("restarted the laptop")."""
-    found = cues.patterns["claim"].finditer(fold(text))
-    return [next(group for group in match.groups() if group) for match in found]
+    # One claim to a clause: "I checked the cable and I rebooted" are two.
+    clauses = cues.patterns["clause"].split(fold(text))
+    found = [cues.patterns["claim"].search(clause) for clause in clauses]
+    return [next(group for group in match.groups() if group) for match in found if match]
 
 
 def summary(text: str, cues: Cues) -> str:

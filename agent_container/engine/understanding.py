@@ -1,7 +1,8 @@
 """What a caller means: the classifier proposes, the caller's own words and the question decide."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
@@ -16,7 +17,7 @@ UNSURE_BELOW = 0.27
 """Below this share of the weighted probabilities, the engine asks instead of guessing."""
 
 YES_OR_NO = frozenset(
-    {"helped", "worked", "ready", "anything_else", "want_callback", "want_person", "want_ticket"}
+    {"helped", "worked", "ready", "anything_else", "want_callback", "want_person"}
     | {"ticket_or_person", "callback_or_person", "consent"}
 )
 IN_STEPS = frozenset({"helped", "worked", "ready"})
@@ -79,6 +80,11 @@ _SURE_ENOUGH: dict[Intent, float] = {
     "transfer_person": 0.5,
     "callback": 0.5,
 }
+_CHOICES: tuple[tuple[str, Intent], ...] = (
+    ("message_word", "choose_message"),
+    ("person_choice", "choose_person"),
+    ("ticket_choice", "choose_ticket"),
+)
 _PLEASANT = frozenset({"greeting", "thanks", "small_talk"})
 
 
@@ -113,7 +119,7 @@ def understand(
     asked: str | None,
     in_steps: bool,
 ) -> Understanding:
-    """Decide what the utterance means after the question `asked` (a key of the answers, or None)."""
+    """Decide what the utterance means after the question `asked`, a key of the answers."""
     whole = slots.plain(text, cues)
     said = fold(whole)
     if not said:
@@ -156,16 +162,7 @@ def understand(
 
 
 def _as(found: Understanding, intent: Intent, confidence: float) -> Understanding:
-    return Understanding(
-        intent,
-        round(confidence, 3),
-        found.text,
-        found.comment,
-        found.number,
-        found.about,
-        found.claims,
-        found.closes_ticket,
-    )
+    return replace(found, intent=intent, confidence=round(confidence, 3))
 
 
 def _answer(
@@ -193,16 +190,9 @@ def _answer(
     if asked in YES_OR_NO and not cued & {"transfer_person", "callback", "goodbye", "add_comment"}:
         verdict = consent.judge(whole, language)
         if verdict in ("yes", "no"):
-            reported = cued & {"tried_failed", "tried_worked", "next_step"}
-            return "yes" if verdict == "yes" and not reported else _refusal(verdict, reported)
+            return _plain(verdict, cued & {"tried_failed", "tried_worked", "next_step"})
     if asked in ("ticket_or_person", "callback_or_person") and len(said.split()) <= 6:
-        for cue, intent in (
-            ("message_word", "choose_message"),
-            ("person_choice", "choose_person"),
-            ("ticket_choice", "choose_ticket"),
-        ):
-            if cues.has(cue, said):
-                return intent
+        return next((intent for cue, intent in _CHOICES if cues.has(cue, said)), None)
     return None
 
 
@@ -215,12 +205,11 @@ def _named(whole: str, language: str, asked: str) -> Intent:
     return "which_ticket" if asked == "which_ticket" else "add_comment"
 
 
-def _refusal(verdict: str, reported: set[Intent]) -> Intent | None:
-    if "tried_worked" in reported and "tried_failed" not in reported:
-        return "tried_worked" if verdict == "yes" else None
-    if reported:
-        return None
-    return "no"
+def _plain(verdict: consent.Verdict, reported: set[Intent]) -> Intent | None:
+    """Return a bare yes or no; one that stands beside a report is left to the report."""
+    if not reported:
+        return "yes" if verdict == "yes" else "no"
+    return "tried_worked" if verdict == "yes" and reported == {"tried_worked"} else None
 
 
 def _cued(whole: str, said: str, language: str, cues: Cues, found: Understanding) -> set[Intent]:
@@ -270,4 +259,5 @@ def _scores(
         wanted = [row for row in rows[1:] if model.labels[int(row.argmax())] not in _PLEASANT]
         if wanted:
             whole = np.mean([whole, *wanted], axis=0) if len(wanted) > 1 else wanted[0]
-    return {label: float(share) for label, share in zip(model.labels, whole, strict=True)}  # type: ignore[misc]
+    labels = cast("tuple[Intent, ...]", model.labels)
+    return {label: float(share) for label, share in zip(labels, whole, strict=True)}

@@ -16,7 +16,9 @@ async def main() -> None:
         for language in LANGUAGES
     ]
     print(f"Trained on {len(intents.examples())} sentences in four languages.\n")
-    print("| language | utterances | intent right | out of scope refused | asked for, done | wrong actions |")
+    print(
+        "| language | utterances | intent right | out of scope refused | asked for, done | wrong actions |"
+    )
     print("|---|---|---|---|---|---|")
     for score in scores:
         print(

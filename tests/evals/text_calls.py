@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from livekit.agents import Agent, AgentSession, function_tool
-from livekit.agents.llm import ChatContext, FunctionCall, FunctionCallOutput, FunctionTool, ToolResult
+from livekit.agents.llm import (
+    ChatContext,
+    FunctionCall,
+    FunctionCallOutput,
+    FunctionTool,
+    ToolResult,
+)
 
 from agent_container import consent, phrases
 from agent_container.engine import EngineLLM
@@ -258,7 +264,9 @@ class TextCall:
         if (verdict == "open_ticket" and tool == "open_ticket") or (
             verdict == "yes" and mode == "asked"
         ):
-            call = FunctionCall(name=tool, arguments=json.dumps(arguments), call_id=f"agreed{id(text)}")
+            call = FunctionCall(
+                name=tool, arguments=json.dumps(arguments), call_id=f"agreed{id(text)}"
+            )
             history = self._agent.chat_ctx.copy()
             history.add_message(role="user", content=text)
             output = FunctionCallOutput(

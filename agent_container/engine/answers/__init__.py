@@ -37,7 +37,7 @@ class Answers:
         return self.written[key].format(**slots)
 
     def question_in(self, text: str) -> str | None:
-        """Return the key of the last question this text asks, or None; `consent` for a tool's own."""
+        """Return the key of the last question in a text, or None; a tool's own is `consent`."""
         said = fold(text)
         at, found = -1, None
         for pattern, key in self.heard:
@@ -63,7 +63,7 @@ def in_language(language: str) -> Answers:
     return Answers(name, say, questions, table["written"], tuple(map(_recognise, heard)))
 
 
-# What the tools and the verification ask in fixed phrases, and which of the questions it amounts to.
+# What the tools and the verification ask in fixed phrases, and which question it amounts to.
 _TOOLS_ASK = {
     "verify.how_can_i_help": "help",
     "verify.unverified": "callback_or_person",

@@ -1,6 +1,7 @@
 """A caller's words agree, refuse, ask for a ticket, or do none of these: nothing is guessed."""
 
 import pytest
+
 from agent_container.consent import Context, Verdict, adds_comment, comment_in, is_closing, judge
 
 ASKED: list[tuple[str, str, Verdict]] = [
@@ -128,7 +129,12 @@ def test_closing_words_end_the_call_only_alone(language: str, text: str, closing
         ("fr", "Vous pouvez ajouter que j'en ai besoin avant vendredi ?", "j'en ai besoin", True),
         ("fr", "Notez que je suis au bureau 12.", "je suis au bureau 12", True),
         ("fr", "N'ajoutez pas que je suis absent", "je suis absent", False),
-        ("nl", "Kunt u erbij zetten dat ik het voor vrijdag nodig heb?", "ik het voor vrijdag", True),
+        (
+            "nl",
+            "Kunt u erbij zetten dat ik het voor vrijdag nodig heb?",
+            "ik het voor vrijdag",
+            True,
+        ),
         ("de", "Können Sie notieren, dass ich es vor Freitag brauche?", "ich es vor Freitag", True),
     ],
 )
@@ -144,7 +150,11 @@ def test_comment_needs_the_callers_own_words(
         ("en", "Can you add that I need it before Friday?", "I need it before Friday"),
         ("en", "please add a note that the screen is cracked", "the screen is cracked"),
         ("en", "add to the ticket that it's urgent.", "it's urgent"),
-        ("fr", "Pouvez-vous ajouter que j'en ai besoin avant vendredi ?", "j'en ai besoin avant vendredi"),
+        (
+            "fr",
+            "Pouvez-vous ajouter que j'en ai besoin avant vendredi ?",
+            "j'en ai besoin avant vendredi",
+        ),
         ("fr", "notez qu'il fait un bruit bizarre", "il fait un bruit bizarre"),
         ("en", "my mouse is broken", None),
         ("en", "don't add that", None),
