@@ -72,6 +72,7 @@ class SpeechServer:
                 loaded.result()
         self._started_ms = round((time.monotonic() - started) * 1000)
         self._clients: set[asyncio.Task[None]] = set()
+        self._open = 0
         self.idle_since = time.monotonic()
 
     def _load_whisper(self) -> Whisper:
@@ -123,6 +124,7 @@ class SpeechServer:
 
     async def _answer(self, frame: frames.Frame, replies: "_Replies") -> None:
         ask = frame.header
+        self._open += 1
         try:
             deadline_s = float(ask.get("deadline_ms", _DEADLINE_S * 1000)) / 1000
             match ask["op"]:
@@ -151,6 +153,8 @@ class SpeechServer:
             await replies.send({"event": "error", "error": errors.SpeechRejected.__name__})
         except (ConnectionError, _ClientStuck):
             replies.drop()
+        finally:
+            self._open -= 1
 
     async def _transcribe(self, ask: dict[str, Any], body: bytes, replies: "_Replies") -> None:
         language, prompt = ask["language"], ask["prompt"]
@@ -215,6 +219,7 @@ class SpeechServer:
             "memory_mb": _memory_mb(),
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             "clients": self.clients,
+            "open": self._open,
             "waiting": {name: _queued(thread) for name, thread in threads.items()},
         }
 
