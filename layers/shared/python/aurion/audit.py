@@ -47,5 +47,5 @@ def record(
 
 def arguments_hash(arguments: Mapping[str, object]) -> str:
     """Return the SHA-256 (hex) of arguments, the same for the same ones in any order."""
-    text = json.dumps(arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(arguments, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
