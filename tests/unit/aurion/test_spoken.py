@@ -82,6 +82,8 @@ def test_any_text_gives_at_most_four_distinct_badges_that_fit(text: str, languag
         ("fr", "Et deux, neuf, véros quatre, un, six", "290416"),
         ("fr", "de neuf zéro quatre en six", "290416"),
         ("fr", "cette wit deux zéro un un", "782011"),
+        ("fr", "5, quatre, huit, c'est trois deux", "548632"),
+        ("fr", "Cinq neuf en trois neufs six.", "591396"),
         ("fr", "septante-sept nonante et un huitante", "779180"),
         ("fr", "soixante-dix-sept quatre-vingt-onze quatre-vingts", "779180"),
         ("fr", "deux fois quatre, trois zéros, un", "440001"),
@@ -140,6 +142,9 @@ def test_an_unhyphenated_french_number_has_both_readings() -> None:
         # heard for "quatre un six": the digit that is missing must not be made up
         ("fr", "deux neuf zéro quatre-vingt-six"),
         ("fr", "deux neuf, non pardon, deux huit zéro"),
+        # a word that may be a six is none at the end or the start of a row
+        ("fr", "deux neuf zéro quatre un, c'est tout"),
+        ("fr", "C'est neuf zéro quatre un deux"),
     ],
 )
 def test_what_does_not_fit_is_no_attempt(language: str, text: str) -> None:

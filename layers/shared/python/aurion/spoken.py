@@ -9,7 +9,7 @@ import heapq
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aurion.badges import BadgeFormat, States
 from aurion.lexicons import Lexicon, Phrase, fold, lexicon
@@ -55,6 +55,7 @@ class Edge:
     said: str
     cost: int
     weak: bool = False
+    inside: bool = False  # only between other characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,8 @@ def _edges(tokens: Sequence[Token], at: int, words: Lexicon, loops: bool) -> Ite
             if len(characters) == 1:
                 yield from _times(tokens, at, characters, end, words)
                 yield from _spelled(tokens, at, characters, end, words)
+        for characters in words.inside.get(said, ()):
+            yield Edge(end, characters, _UNSURE, weak=True, inside=True)
         for characters in words.weak.get(said, ()):
             yield from _with_lookalikes(Edge(end, characters, _UNSURE, weak=True))
             yield from _spelled(tokens, at, characters, end, words)
@@ -270,43 +273,53 @@ def _after_correction(
     return tokens, None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Path:
+    """Hold a path through a lattice on its way: the cheapest goes on first."""
+
+    cost: int
+    start: int
+    said: str
+    at: int
+    states: States = field(compare=False)
+    inside: bool = False  # the last word counts only if more characters follow
+
+
 def _spell(lattice: Lattice, badge_format: BadgeFormat) -> tuple[str, ...]:
     """Return the badges along the cheapest paths; a path fills a whole row of characters."""
-    tokens = lattice.tokens
-    heap: list[tuple[int, int, str, int, States]] = []
-    steps = 0
     # A row opens where no character stands before, fillers aside.
     behind_strong = _behind_strong(lattice)
-    for at in range(len(tokens)):
+    heap: list[_Path] = []
+    for at in range(len(lattice.tokens)):
         if at not in behind_strong:
             cost = _DROPPED if at > 0 and _may_say(lattice, at - 1) else 0
-            heapq.heappush(heap, (cost, at, "", at, badge_format.start()))
+            heapq.heappush(heap, _Path(cost, at, "", at, badge_format.start()))
     found: dict[str, None] = {}
-    seen: set[tuple[int, str]] = set()
+    seen: set[tuple[int, str, bool]] = set()
+    steps = 0
     while heap and len(found) < MOST_READINGS and steps < _MOST_STEPS:
-        cost, start, said, at, states = heapq.heappop(heap)
+        path = heapq.heappop(heap)
         steps += 1
-        if at == _READ:
-            found[said] = None
+        if path.at == _READ:
+            found[path.said] = None
             continue
-        if (at, said) in seen:
+        if (path.at, path.said, path.inside) in seen:
             continue
-        seen.add((at, said))
-        if said and badge_format.complete(states) and _closes(lattice, at):
-            cost_read = cost + (_DROPPED if _may_say(lattice, at) else 0)
-            heapq.heappush(heap, (cost_read, start, said, _READ, states))
-        if at == len(tokens):
-            continue
-        for edge in lattice.edges[at]:
-            if not edge.said and not said:
+        seen.add((path.at, path.said, path.inside))
+        whole = path.said and not path.inside and badge_format.complete(path.states)
+        if whole and _closes(lattice, path.at):
+            cost = path.cost + (_DROPPED if _may_say(lattice, path.at) else 0)
+            heapq.heappush(heap, _Path(cost, path.start, path.said, _READ, path.states))
+        for edge in lattice.edges[path.at] if path.at < len(lattice.tokens) else ():
+            if not path.said and (edge.inside or not edge.said):
                 continue  # a row does not start with a filler
-            after = states
+            after = path.states
             for character in edge.said:
                 after = badge_format.advance(after, character)
-                if not after:
-                    break
             if after:
-                heapq.heappush(heap, (cost + edge.cost, start, said + edge.said, edge.end, after))
+                cost, said = path.cost + edge.cost, path.said + edge.said
+                inside = edge.inside if edge.said else path.inside
+                heapq.heappush(heap, _Path(cost, path.start, said, edge.end, after, inside))
     return tuple(found)
 
 
@@ -321,7 +334,9 @@ def _behind_strong(lattice: Lattice) -> frozenset[int]:
 
 def _may_say(lattice: Lattice, at: int) -> bool:
     """Say whether a token may stand for characters, as "to" may for a two."""
-    return at < len(lattice.tokens) and any(edge.said for edge in lattice.edges[at])
+    return at < len(lattice.tokens) and any(
+        edge.said and not edge.inside for edge in lattice.edges[at]
+    )
 
 
 def _closes(lattice: Lattice, at: int) -> bool:

@@ -24,11 +24,13 @@ class Lexicon:
     """Hold one language's words, folded; a phrase is the tuple of its words.
 
     `strong` phrases say characters and nothing else; `weak` ones are ordinary words too, and count
-    only beside others. `compounds` are numbers of ten and more, also said part by part.
+    only beside others, `inside` ones only between others. `compounds` are numbers of ten and more,
+    also said part by part.
     """
 
     strong: dict[Phrase, frozenset[str]]
     weak: dict[Phrase, frozenset[str]]
+    inside: dict[Phrase, frozenset[str]]
     compounds: frozenset[Phrase]
     plurals: dict[Phrase, str]
     doubles: frozenset[Phrase]
@@ -69,6 +71,8 @@ def lexicon(language: str) -> Lexicon:
     _add(weak, raw["homophones"])
     _add(strong, raw["letters"])
     _add(weak, raw["weak_letters"])
+    inside: dict[Phrase, set[str]] = {}
+    _add(inside, raw["inside"])
     _add(strong, radio["spelling"])
     _add(strong, raw["spelling"])
     for letter in "abcdefghijklmnopqrstuvwxyz":
@@ -94,6 +98,7 @@ def lexicon(language: str) -> Lexicon:
     return Lexicon(
         strong={words: frozenset(said) for words, said in strong.items()},
         weak={words: frozenset(said) for words, said in weak.items()},
+        inside={words: frozenset(said) for words, said in inside.items()},
         compounds=frozenset(words for words, digits in numbers.items() if len(digits) > 1),
         plurals=plurals,
         longest=longest,
