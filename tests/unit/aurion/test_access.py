@@ -1,7 +1,7 @@
 """Who may have what done: every tool at every level, and whatever a hostile model asks for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -41,8 +41,8 @@ class State:
     person_id: UUID | None = None
     writes: int = 0
     writes_enabled: bool = True
-    tenant_id: UUID = UUID(int=1)
-    call_id: UUID = UUID(int=2)
+    tenant_id: UUID = field(default_factory=uuid4)
+    call_id: UUID = field(default_factory=uuid4)
     epoch: int = 1
 
 
