@@ -116,8 +116,7 @@ def _start(
         stderr=log,
         text=True,
         start_new_session=True,  # Ctrl+C reaches the starter, which ends its calls first
-        # fewer heaps: four threads would each keep their own
-        env={**environment, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"},
+        env={**environment, **_ENVIRONMENT},
     )
     handle = SpeechProcess(socket, process.pid, process)
     until = time.monotonic() + timeout_s
