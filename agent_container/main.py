@@ -127,6 +127,7 @@ async def ended(ctx: JobContext) -> None:
     serving: asyncio.Task[None] | None = ctx.proc.userdata.get("serving")
     if serving is not None:
         await asyncio.wait({serving})
+    await asyncio.to_thread(database.close_pools)
 
 
 @server.rtc_session(agent_name=settings.agent_name, on_request=answer_request, on_session_end=ended)
@@ -282,16 +283,17 @@ def keep_personal_data_out_of_logs() -> None:
 def main() -> None:
     """Run the worker, with a speech server of its own unless there is one."""
     global settings
-    if settings.speech_socket:
-        _run()
-        return
-    socket = Path(settings.speech_cache) / "speech.sock"
-    speech = start_speech(socket, Path(settings.speech_cache))
-    os.environ["SPEECH_SOCKET"] = str(socket)  # job processes read it
+    speech = None
+    if not settings.speech_socket:
+        socket = Path(settings.speech_cache) / "speech.sock"
+        speech = start_speech(socket, Path(settings.speech_cache))
+        os.environ["SPEECH_SOCKET"] = str(socket)  # job processes read it
     try:
         _run()
     finally:
-        speech.stop()
+        database.close_pools()
+        if speech is not None:
+            speech.stop()
 
 
 def _run() -> None:
