@@ -53,12 +53,19 @@ def running_or_own() -> Iterator[State]:
 
 
 @contextlib.contextmanager
-def own_stack(*, kept_running: bool = False, with_agent: bool = False) -> Iterator[Stack]:
+def own_stack(
+    *, kept_running: bool = False, with_agent: bool = False, durable: bool = False
+) -> Iterator[Stack]:
     """Start a stack with its progress shown, and stop it at the end, however that comes."""
     with contextlib.ExitStack() as held:
         with start_progress() as report:
             stack = held.enter_context(
-                Stack(kept_running=kept_running, report=report, with_agent=with_agent)
+                Stack(
+                    kept_running=kept_running,
+                    report=report,
+                    with_agent=with_agent,
+                    durable=durable,
+                )
             )
         if stack.left_behind:
             console.print(

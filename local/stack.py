@@ -48,7 +48,8 @@ class RealAccount(Exception):
 class Stack:
     """Everything the product needs, as processes that end with this one.
 
-    With `with_agent` this process is made ready to run calls while the rest comes up. Entering it
+    With `with_agent` this process is made ready to run calls while the rest comes up; with `durable`
+    the database keeps what it has committed through a crash of its own. Entering it
     raises StackBusy while another command holds the state directory, and RealAccount when the
     environment names an account.
     """
@@ -61,8 +62,10 @@ class Stack:
         kept_running: bool = False,
         report: Report | None = None,
         with_agent: bool = False,
+        durable: bool = False,
     ) -> None:
         self._kept_running = kept_running
+        self._durable = durable
         self._with_agent = with_agent
         self._report: Report = report or (lambda part, event, seconds: None)
         self._postgres: Postgres | None = None
@@ -145,7 +148,7 @@ class Stack:
         return result
 
     def _start_database(self) -> Database:
-        self._postgres = Postgres(database_directory())
+        self._postgres = Postgres(database_directory(), durable=self._durable)
         self._postgres.remove()
         self._postgres.start()
         self._note("postgres", self._postgres.pid)

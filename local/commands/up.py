@@ -1,8 +1,11 @@
 """`aurion up`: keep the product running."""
 
 import asyncio
+import contextlib
 import time
+from typing import Annotated
 
+import typer
 from aurion import itsm, secrets, sweeps
 from aurion.errors import DatabaseUnavailable
 from aurion.itsm import Connector
@@ -16,9 +19,13 @@ from local.session import own_stack
 _ROUND_S = 5.0
 
 
-def up() -> None:
+def up(
+    durable: Annotated[
+        bool, typer.Option(help="Have the database write through to the disk: slower, crash-proof.")
+    ] = False,
+) -> None:
     """Start everything and keep it running until Ctrl-C; calls go in from other terminals."""
-    with own_stack(kept_running=True) as stack:
+    with own_stack(kept_running=True, durable=durable) as stack:
         console.print(
             Panel(
                 f"Company      {seed.COMPANY}, {seed.NUMBER}\n"
@@ -40,12 +47,13 @@ def up() -> None:
 
 async def _tend(running: state.State) -> None:
     """Do what scheduled jobs do in the cloud, and notice when a part has ended."""
+    from agent_container import leftovers  # reads sound: too much for every command's start
+
     while not (missing := state.dead_parts(running)):
         began = time.monotonic()
-        try:
+        with contextlib.suppress(DatabaseUnavailable):
             await sweeps.tend_all(_connect)
-        except DatabaseUnavailable:
-            continue
+            await asyncio.to_thread(leftovers.bring_in, state.home() / "recordings")
         await asyncio.sleep(max(0.0, _ROUND_S - (time.monotonic() - began)))
     console.print(f"[red]Ended by itself: {', '.join(missing)}. Its log is in {state.home()}.")
     raise SystemExit(1)

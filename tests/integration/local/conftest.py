@@ -60,13 +60,13 @@ def command_environment(home: Path) -> dict[str, str]:
     }
 
 
-def start_up(home: Path) -> RunningStack:
+def start_up(home: Path, *options: str) -> RunningStack:
     """Start `aurion up` and wait until the whole stack is there."""
     home.mkdir(parents=True, exist_ok=True)
     output = home.with_suffix(".out")
     with output.open("wb") as log:
         process = subprocess.Popen(
-            [AURION, "up"], stdout=log, stderr=log, env=command_environment(home)
+            [AURION, "up", *options], stdout=log, stderr=log, env=command_environment(home)
         )
     deadline = time.monotonic() + START_S
     while not _is_up(home, process.pid):
