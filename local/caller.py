@@ -12,6 +12,7 @@ import numpy as np
 from aurion.errors import AudioUnreadable
 from av.error import FFmpegError
 
+from agent_container.call_state import CallEvents, Speaker, Stage, ToolStatus
 from local.audio_line import SAMPLE_RATE, LocalLine, Samples
 
 # The agent has given the turn over when nothing was heard of it for so long.
@@ -46,8 +47,7 @@ class Caller:
         self._line = line
         self._turns = [(path.name, read_audio(path)) for path in files]
         self._keys = keys
-        self._agent_state = "listening"
-        self._quiet_since = time.perf_counter()
+        self._looking_for_person = False
         self._awaiting_reply: float | None = None
         self._replied = asyncio.Event()
         self._reply_listeners: list[Callable[[int], None]] = []
@@ -58,9 +58,9 @@ class Caller:
         """Have each reply time reported (ms), when the reply is first heard."""
         self._reply_listeners.append(listener)
 
-    def agent_state_changed(self, state: str) -> None:
-        """Take note of the session's agent state."""
-        self._agent_state = state
+    def watch(self, events: CallEvents) -> CallEvents:
+        """Return events that pass everything on and tell the caller when to be patient."""
+        return _Watched(events, self._stage_changed)
 
     async def run(self) -> None:
         """Talk until the sentences are over and the agent has had time to hang up; then do so."""
@@ -82,7 +82,7 @@ class Caller:
             else:
                 await self._say(name, samples)
         await self._wait_for_turn()
-        await asyncio.sleep(_SILENT_BEFORE_HANG_UP_S)
+        await self._wait_for_quiet(_SILENT_BEFORE_HANG_UP_S)
 
     async def _say(self, name: str, samples: Samples) -> None:
         self._replied.clear()
@@ -96,14 +96,20 @@ class Caller:
             await asyncio.sleep(_BETWEEN_KEYS_S)
 
     async def _wait_for_turn(self) -> None:
-        """Wait for the reply, its end, and a moment in which the agent says and does nothing."""
+        """Wait for the reply, its end, and a moment in which nothing is heard."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._replied.wait(), _NO_REPLY_S)
+        await self._wait_for_quiet(_TURN_GIVEN_S)
+
+    async def _wait_for_quiet(self, for_s: float) -> None:
         quiet_since = time.perf_counter()
-        while time.perf_counter() - quiet_since < _TURN_GIVEN_S:
+        while time.perf_counter() - quiet_since < for_s:
             await asyncio.sleep(0.02)
-            if self._line.audio_output.playing or self._agent_state != "listening":
+            if self._line.audio_output.playing or self._looking_for_person:
                 quiet_since = time.perf_counter()
+
+    def _stage_changed(self, stage: Stage) -> None:
+        self._looking_for_person = stage == "transferring"
 
     def _agent_heard(self, at: float) -> None:
         self._replied.set()
@@ -113,6 +119,22 @@ class Caller:
             self.spoken[-1] = replace(self.spoken[-1], reply_ms=reply_ms)
             for listener in self._reply_listeners:
                 listener(reply_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    events: CallEvents
+    stage_changed: Callable[[Stage], None]
+
+    def said(self, speaker: Speaker, text: str, at: float, reply_ms: int | None) -> None:
+        self.events.said(speaker, text, at, reply_ms)
+
+    def tool(self, name: str, status: ToolStatus, ms: int) -> None:
+        self.events.tool(name, status, ms)
+
+    def state(self, name: Stage) -> None:
+        self.stage_changed(name)
+        self.events.state(name)
 
 
 def read_audio(path: Path) -> Samples:

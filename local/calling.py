@@ -47,11 +47,13 @@ async def place(running: State, script: Script, transcript: Transcript) -> tuple
             line = LocalLine(calling_number=script.calling_number)
             caller = Caller(line, script.files, keys=script.keys)
             talking = asyncio.create_task(caller.run())
+            events = caller.watch(transcript)
         else:
             line = TextLine(calling_number=script.calling_number)
             talking = asyncio.create_task(_type(line, transcript))
+            events = transcript
         try:
-            await run_call(line, call=call, tenant=tenant, deps=deps, events=transcript)
+            await run_call(line, call=call, tenant=tenant, deps=deps, events=events)
         finally:
             talking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
