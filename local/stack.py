@@ -48,8 +48,8 @@ class RealAccount(Exception):
 class Stack:
     """Everything the product needs, as processes that end with this one.
 
-    With `with_agent` this process is made ready to run calls while the rest comes up; with `durable`
-    the database keeps what it has committed through a crash of its own. Entering it
+    With `with_agent` this process is made ready to run calls while the rest comes up; with
+    `durable` the database keeps what it has committed through a crash of its own. Entering it
     raises StackBusy while another command holds the state directory, and RealAccount when the
     environment names an account.
     """
