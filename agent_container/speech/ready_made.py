@@ -43,12 +43,17 @@ class Pack:
     """Read the sentences that come with the code."""
 
     def __init__(self, folder: Path = PACK, name: str = "fr") -> None:
-        self._sound = folder / f"{name}.opus"
-        index = folder / f"{name}.json"
+        self._sound = b""
         self.entries: dict[str, Entry] = {}
+        index = folder / f"{name}.json"
         if index.is_file():
-            for name, entry in json.loads(index.read_text())["sentences"].items():
-                self.entries[name] = Entry(**entry)
+            described = json.loads(index.read_text())
+            self._sound = (folder / f"{name}.opus").read_bytes()
+            if hashlib.sha256(self._sound).hexdigest() == described["sha256"]:
+                for found, entry in described["sentences"].items():
+                    self.entries[found] = Entry(**entry)
+            else:
+                log.warning("the ready-made sentences and their index do not belong together")
         self._decoded: OrderedDict[str, np.ndarray] = OrderedDict()
 
     def find(self, name: str) -> np.ndarray | None:
@@ -67,9 +72,7 @@ class Pack:
 
     def encoded(self, entry: Entry) -> bytes:
         """Return a sentence's Ogg/Opus file."""
-        with self._sound.open("rb") as file:
-            file.seek(entry.at)
-            return file.read(entry.size)
+        return self._sound[entry.at : entry.at + entry.size]
 
 
 class Cache:

@@ -5,6 +5,7 @@ phrase; what is rendered already stays. It uses one thread and gives way to ever
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -85,7 +86,12 @@ def _write(have: dict[str, tuple[ready_made.Entry, bytes]], folder: Path) -> Non
             "samples": entry.samples,
         }
         sound += opus
-    described = {"voice": FRENCH, "rate": 24_000, "sentences": index}
+    described = {
+        "voice": FRENCH,
+        "rate": 24_000,
+        "sha256": hashlib.sha256(sound).hexdigest(),
+        "sentences": index,
+    }
     for file, data in (
         (folder / "fr.opus", bytes(sound)),
         (folder / "fr.json", json.dumps(described, ensure_ascii=False, indent=0).encode() + b"\n"),

@@ -33,6 +33,15 @@ def test_every_ready_made_sentence_can_be_played() -> None:
         assert np.abs(pcm.astype(np.int32)).max() > 3000
 
 
+def test_a_sound_file_that_is_not_the_indexes_is_not_used(tmp_path: Path) -> None:
+    for file in ready_made.PACK.glob("fr.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert ready_made.Pack(tmp_path).entries
+    with (tmp_path / "fr.opus").open("ab") as sound:
+        sound.write(b"more")
+    assert not ready_made.Pack(tmp_path).entries
+
+
 def test_the_pack_stays_small() -> None:
     assert (ready_made.PACK / "fr.opus").stat().st_size < 6_000_000
 
