@@ -79,7 +79,11 @@ class DeskAgent(Agent):
         if self._wants_person:
             self._work(self._to_person(""))
             return
-        if self._resumed or state.verification != "verified" or state.person is None:
+        if self._resumed:
+            # The caller has heard a sentence break off, and then nothing.
+            self._desk.say("trouble.again")
+            return
+        if state.verification != "verified" or state.person is None:
             return
         self._desk.say("verify.welcome", name=state.person.name.split()[0])
         kept, state.kept = " ".join(state.kept), []
@@ -118,8 +122,9 @@ class DeskAgent(Agent):
 
     async def typed(self, text: str) -> None:
         """Answer a sentence that did not come by ear, and wait until it is answered."""
-        if await self._take(self._ears.judge_typed(text)):
-            await self.session.generate_reply(user_input=text)
+        judged = self._ears.judge_typed(text)
+        if await self._take(judged):
+            await self.session.generate_reply(user_input=judged)
         await self._until_quiet()
 
     def demand_person(self) -> None:
@@ -219,9 +224,18 @@ class DeskAgent(Agent):
         self._message.append(text)
         self._state.message_taken = True
         self._desk.say("trouble.database" if first else "trouble.message_taken")
+        if first:
+            self._work(self._pass_on_when_back())
+
+    async def _pass_on_when_back(self) -> None:
+        await self._log.recovered()
+        self._desk.say("trouble.restored")
+        await self._deliver_message()
 
     async def _deliver_message(self) -> None:
         message, self._message = " ".join(self._message), []
+        if not message:
+            return
         await self._executor.run_agreed(
             PendingWrite("request_callback", {"reason": message}, "asked")
         )

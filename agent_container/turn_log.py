@@ -66,6 +66,11 @@ class TurnLog:
         """Wait until everything is committed, for so long at most; return whether it is."""
         return await self._wait_for(self._accepted, timeout_s)
 
+    async def recovered(self) -> None:
+        """Wait until the database has taken everything again."""
+        while self.down or self._done < self._accepted:
+            await self._pulse.wait()
+
     async def aclose(self) -> None:
         """Stop writing."""
         if self._task is not None:

@@ -133,7 +133,7 @@ def make_company(desk: DeskProcess, **settings: object) -> Company:
 
 async def type_call(
     company: Company,
-    sentences: Sequence[str],
+    sentences: Sequence[str | float],
     *,
     deps: Deps,
     call: Call | None = None,
@@ -142,7 +142,7 @@ async def type_call(
     resume: bool = False,
     quiet_s: float = 0.25,
 ) -> tuple[CallResult, Witness]:
-    """Type sentences, each when the agent has answered and is quiet; "#471129" is keyed."""
+    """Type sentences, each when the agent is quiet; "#471129" is keyed, a number waits (s)."""
     witness = witness or Witness()
     line = TextLine(calling_number=None)
     call = call or company.start_call()
@@ -165,6 +165,9 @@ async def type_call(
         for sentence in sentences:
             if running.done():
                 break
+            if isinstance(sentence, float):
+                await asyncio.sleep(sentence)
+                continue
             before = witness.agent_turns
             if sentence.startswith("#"):
                 for key in sentence[1:] + "#":
