@@ -258,6 +258,7 @@ class _Connection:
         self._reading.cancel()
         with contextlib.suppress(asyncio.CancelledError, OSError):
             await self._reading
+        self._writer.close()  # a reader that was ended before its first step has not
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
