@@ -36,9 +36,17 @@ class Caller:
     """Call on a local line with recorded sentences, in order.
 
     With `keys`, these digits and # are pressed where the second sentence, the badge ID, would be.
+    After the last sentence the caller says nothing for `silent_s`, then hangs up.
     """
 
-    def __init__(self, line: LocalLine, files: Sequence[Path], *, keys: str | None = None) -> None:
+    def __init__(
+        self,
+        line: LocalLine,
+        files: Sequence[Path],
+        *,
+        keys: str | None = None,
+        silent_s: float = _SILENT_BEFORE_HANG_UP_S,
+    ) -> None:
         """Read every file.
 
         Raises:
@@ -47,6 +55,7 @@ class Caller:
         self._line = line
         self._turns = [(path.name, read_audio(path)) for path in files]
         self._keys = keys
+        self._silent_s = silent_s
         self._looking_for_person = False
         self._awaiting_reply: float | None = None
         self._replied = asyncio.Event()
@@ -82,7 +91,7 @@ class Caller:
             else:
                 await self._say(name, samples)
         await self._wait_for_turn()
-        await self._wait_for_quiet(_SILENT_BEFORE_HANG_UP_S)
+        await self._wait(self._silent_s, lambda: self._looking_for_person)
 
     async def _say(self, name: str, samples: Samples) -> None:
         self._replied.clear()
@@ -99,14 +108,16 @@ class Caller:
         """Wait for the reply, its end, and a moment in which nothing is heard."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._replied.wait(), _NO_REPLY_S)
-        await self._wait_for_quiet(_TURN_GIVEN_S)
+        output = self._line.audio_output
+        await self._wait(_TURN_GIVEN_S, lambda: output.playing or self._looking_for_person)
 
-    async def _wait_for_quiet(self, for_s: float) -> None:
-        quiet_since = time.perf_counter()
-        while time.perf_counter() - quiet_since < for_s:
+    async def _wait(self, for_s: float, busy: Callable[[], bool]) -> None:
+        """Wait until the agent has not been busy for so long."""
+        since = time.perf_counter()
+        while time.perf_counter() - since < for_s:
             await asyncio.sleep(0.02)
-            if self._line.audio_output.playing or self._looking_for_person:
-                quiet_since = time.perf_counter()
+            if busy():
+                since = time.perf_counter()
 
     def _stage_changed(self, stage: Stage) -> None:
         self._looking_for_person = stage == "transferring"
