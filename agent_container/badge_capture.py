@@ -9,7 +9,7 @@ import itertools
 import tomllib
 from functools import cache
 from importlib.resources import files
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 import numpy as np
 from aurion import spoken
@@ -23,6 +23,12 @@ _PAUSE_S = 0.18
 # Single digits alone make the recogniser invent ("2344444…"), so parts are no shorter.
 _SHORTEST_PART_S = 0.8
 _LONGEST_S = 20.0
+
+
+class _Prompts(TypedDict):
+    sure: float
+    whole: list[str]
+    parts: str
 
 
 class Ear(Protocol):
@@ -47,11 +53,12 @@ async def capture(
     language: str,
     badge_format: BadgeFormat,
     plain: str | None = None,
+    confidence: float = 0.0,
 ) -> tuple[str, ...] | None:
     """Return at most four badges that an utterance (int16, 16 kHz, mono) may say, likeliest first.
 
     They are the variants of one attempt; None when nothing fits, which is not an attempt. `plain`
-    is the text of a decode without a prompt, when there is one already.
+    and `confidence` (0 to 1) are of a decode without a prompt, when there is one already.
 
     Raises:
         SpeechUnavailable: The speech server does not answer.
@@ -60,16 +67,19 @@ async def capture(
         pcm = pcm[-int(_LONGEST_S * LISTENING_RATE) :]
     prompts = _prompts(language)
     if plain is None:
-        plain = await _decode(ear, pcm, language, None)
+        plain, confidence = await _decode(ear, pcm, language, None)
     found = spoken.readings(plain, language, badge_format)
-    if found:
+    if found and confidence >= prompts["sure"]:
         return found
-    spaced = await _decode(ear, pcm, language, prompts["spaced"])
-    found = spoken.readings(spaced, language, badge_format)
-    if found:
-        return found
+    for prompt in prompts["whole"]:
+        again, _ = await _decode(ear, pcm, language, prompt)
+        found = _join(found, spoken.readings(again, language, badge_format))
+        if found:
+            return found
     parts = cut_at_pauses(pcm)
-    said = [await _decode(ear, part, language, prompts["words"]) for part in parts]
+    if len(parts) == 1:
+        return None
+    said = [(await _decode(ear, part, language, prompts["parts"]))[0] for part in parts]
     return spoken.readings(", ".join(said), language, badge_format) or None
 
 
@@ -95,10 +105,19 @@ def cut_at_pauses(pcm: np.ndarray) -> list[np.ndarray]:
     return [pcm[start:end] for start, end in itertools.pairwise(kept)]
 
 
-async def _decode(ear: Ear, pcm: np.ndarray, language: str, prompt: str | None) -> str:
+def _join(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    """Return variants of both, the likeliest of either first, no more than one attempt may have."""
+    pairs = itertools.chain.from_iterable(itertools.zip_longest(one, other))
+    return tuple(dict.fromkeys(filter(None, pairs)))[: spoken.MOST_READINGS]
+
+
+async def _decode(
+    ear: Ear, pcm: np.ndarray, language: str, prompt: str | None
+) -> tuple[str, float]:
     heard = await ear.transcribe(pcm, language=language, prompt=prompt)
     # A text that stopped at the token limit is a loop, and a loop can end in six digits.
-    return "" if heard.cut or hallucinations.is_loop(heard.text) else heard.text
+    looped = heard.cut or hallucinations.is_loop(heard.text)
+    return ("", 0.0) if looped else (heard.text, heard.confidence)
 
 
 def _loud(pcm: np.ndarray) -> np.ndarray:
@@ -112,7 +131,7 @@ def _loud(pcm: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _prompts(language: str) -> dict[str, str]:
+def _prompts(language: str) -> _Prompts:
     text = files("agent_container").joinpath("badge_prompts.toml").read_text("utf-8")
-    prompts: dict[str, dict[str, str]] = tomllib.loads(text)
+    prompts: dict[str, _Prompts] = tomllib.loads(text)
     return prompts.get(language, prompts["en"])

@@ -1,8 +1,8 @@
 """Who is calling: a fixed course without a language model, before anything else may happen.
 
-Nothing said here leaves this file but a person and a level: no text goes to the session's history,
-events, logs or spans, the recording is mute, and the speech is recognised on our own machine. What a
-caller says beside name and badge is kept for the desk once they are verified.
+Nothing said here goes on but a person and a level: no text reaches the session's history, events,
+logs or spans, the recording is mute, and the speech is recognised on our own machine. What a caller
+says beside name and badge is kept for the desk once they are verified.
 """
 
 import asyncio
@@ -10,24 +10,24 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterable
-from dataclasses import dataclass, field
 from typing import Literal, override
 
-from aurion import badges, callers, calls, database, spoken
-from aurion.errors import SpeechUnavailable, Unavailable
+from aurion import badges, callers, calls, database
+from aurion.errors import Unavailable
 from aurion.tenants import Language
 from livekit import rtc
 from livekit.agents import Agent, ModelSettings, StopResponse, llm, stt, utils
 from livekit.agents.types import NOT_GIVEN
 from livekit.agents.voice import SpeechHandle
 
-from agent_container import badge_capture, config, control_words, introductions, phrases, recording
+from agent_container import config, control_words, introductions, phrases, recording
 from agent_container.call_state import CallState
+from agent_container.claims import Claim, Input, Keyed, Said
 from agent_container.hearing import Ears, Utterance
+from agent_container.keypad import Keypad
 from agent_container.providers import Voices
 from agent_container.recording import NoTape, Tape
 from agent_container.speech.client import SpeechClient
-from agent_container.speech.stt import samples
 from agent_container.turn_log import REDACTED_BADGE, REDACTED_NAME, TurnLog
 
 logger = logging.getLogger(__name__)
@@ -35,41 +35,7 @@ logger = logging.getLogger(__name__)
 type Ending = Literal["verified", "unverified", "person", "over"]
 
 _PATIENCE_S = 0.8
-_REST_OF_BADGE_S = 2.5
-_BETWEEN_KEYS_S = 4.0
 _MOST_PROMPTS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    text: str
-    language: str | None
-    sound: rtc.AudioFrame | None
-    ended_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Keyed:
-    keys: str
-    ended_at: float
-
-
-type _Input = _Heard | _Keyed
-
-
-@dataclass(slots=True)
-class _Claim:
-    """What the caller says of themselves, as far as it has been heard."""
-
-    name: str = ""
-    badges: tuple[str, ...] = ()
-    unread: list[_Heard] = field(default_factory=list)
-    asked_digits: bool = False
-    asked_keys: bool = False
-
-    def forget(self) -> None:
-        self.name, self.badges = "", ()
-        self.unread.clear()
 
 
 class VerifyCaller(Agent):
@@ -97,17 +63,18 @@ class VerifyCaller(Agent):
         )
         self._state = state
         self._log = log
-        self._speech = speech
         self._ears = ears
         self._tape = tape
         self._voices = voices
         self._ready = ready
-        self._format = badges.read_format(state.tenant.badge_format)
-        self._inputs: asyncio.Queue[_Input] = asyncio.Queue()
-        self._keys = ""
-        self._last_key: asyncio.TimerHandle | None = None
+        badge_format = badges.read_format(state.tenant.badge_format)
+        self._inputs: asyncio.Queue[Input] = asyncio.Queue()
+        self._keypad = Keypad(
+            lambda keys: self._inputs.put_nowait(Keyed(keys, time.time())),
+            longest=badge_format.longest,
+        )
         self._utterances: list[str] = []
-        self._claim = _Claim()
+        self._claim = Claim(speech, badge_format)
         self._flow: asyncio.Task[None] | None = None
         self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
@@ -121,9 +88,9 @@ class VerifyCaller(Agent):
     async def on_exit(self) -> None:
         if self._flow is not None:
             await utils.aio.cancel_and_wait(self._flow)
-        self._claim = _Claim()
+        self._claim.forget()
+        self._keypad.forget()
         self._utterances.clear()
-        self._keys = ""
         self._ears.be_patient(config.END_OF_SPEECH_S)
 
     @override
@@ -148,35 +115,23 @@ class VerifyCaller(Agent):
     async def typed(self, text: str) -> None:
         """Take a typed sentence."""
         language = introductions.language_of(text, self._state.tenant.languages)
-        self._inputs.put_nowait(_Heard(text, language, None, time.time()))
+        self._inputs.put_nowait(Said(text, language, None, time.time()))
 
     def pressed(self, key: str) -> None:
         """Take a key of the caller's phone."""
-        if self._last_key is not None:
-            self._last_key.cancel()
-            self._last_key = None
-        if key == "*":
-            self._keys = ""
-            return
-        if key != "#":
-            self._keys += key
-        full = len(self._keys) >= self._format.longest
-        if key == "#" or full:
-            self._submit_keys()
-        else:
-            loop = asyncio.get_running_loop()
-            self._last_key = loop.call_later(_BETWEEN_KEYS_S, self._submit_keys)
-
-    def _submit_keys(self) -> None:
-        keys, self._keys = self._keys, ""
-        if keys:
-            self._inputs.put_nowait(_Keyed(keys, time.time()))
+        self._keypad.press(key)
 
     def _take(self, utterance: Utterance) -> None:
         heard = utterance.heard
         if heard is not None and heard.text.strip():
             self._inputs.put_nowait(
-                _Heard(heard.text, heard.language, utterance.sound, utterance.ended_at)
+                Said(
+                    heard.text,
+                    heard.language,
+                    utterance.sound,
+                    utterance.ended_at,
+                    heard.confidence,
+                )
             )
 
     def _settle(self, flow: asyncio.Task[None]) -> None:
@@ -240,13 +195,13 @@ class VerifyCaller(Agent):
                 continue
             if control is not None:
                 return control
-            await self._understand(said)
+            await claim.take(said, self._state.language)
             if not claim.name:
-                new = bool(claim.badges) or isinstance(said, _Heard) and len(said.text.split()) > 5
+                new = bool(claim.badges) or (isinstance(said, Said) and len(said.text.split()) > 5)
                 question = "verify.ask_name" if new else "verify.ask_name_again"
                 continue
             if not claim.badges:
-                question = self._badge_question(said)
+                question = claim.badge_question(said)
                 continue
             ending = await self._attempt(said.ended_at)
             if ending is not None:
@@ -260,7 +215,7 @@ class VerifyCaller(Agent):
         await self._say("verify.exhausted")
         return "unverified"
 
-    async def _ask(self, question: str) -> _Input | None:
+    async def _ask(self, question: str) -> Input | None:
         """Ask and wait for an answer, ask again when there is none; None after three silences."""
         for before in (None, "silence.first", "silence.second"):
             if before is not None:
@@ -272,7 +227,7 @@ class VerifyCaller(Agent):
                 return said
         return None
 
-    async def _next_input(self, timeout_s: float) -> _Input | None:
+    async def _next_input(self, timeout_s: float) -> Input | None:
         """Wait for the caller; the time runs only while they are neither speaking nor keying."""
         while True:
             with contextlib.suppress(TimeoutError):
@@ -280,13 +235,13 @@ class VerifyCaller(Agent):
                     return await self._inputs.get()
                 async with asyncio.timeout(timeout_s):
                     return await self._inputs.get()
-            if not self._ears.busy and not self._keys:
+            if not self._ears.busy and not self._keypad.busy:
                 return None
 
-    async def _note_and_obey(self, said: _Input) -> Ending | Literal["obeyed"] | None:
+    async def _note_and_obey(self, said: Input) -> Ending | Literal["obeyed"] | None:
         """Fix the language, write the turn down without its words, and do what can't wait."""
         state = self._state
-        if isinstance(said, _Keyed):
+        if isinstance(said, Keyed):
             await self._write(REDACTED_BADGE)
             return "person" if said.keys == "0" else None
         await self._fix_language(said)
@@ -306,60 +261,6 @@ class VerifyCaller(Agent):
             case None:
                 self._utterances.append(said.text)
                 return None
-
-    async def _understand(self, said: _Input) -> None:
-        """Take name and badge from what was said, in either order or both at once."""
-        claim = self._claim
-        if isinstance(said, _Keyed):
-            keyed = badges.canonical(said.keys)
-            if self._format.fits(keyed):
-                claim.badges = (keyed,)
-                claim.unread.clear()
-            return
-        language = self._state.language
-        digits = introductions.says_digits(said.text, language)
-        found = await self._read_badge(said, digits=digits)
-        if found:
-            claim.badges = found
-            claim.unread.clear()
-        elif digits:
-            claim.unread.append(said)
-        if introductions.introduces(said.text, language) or (
-            not claim.name and introductions.may_hold_name(said.text, language)
-        ):
-            claim.name = said.text
-
-    async def _read_badge(self, said: _Heard, *, digits: bool) -> tuple[str, ...]:
-        """Return the badges that may have been said, over a pause between two utterances too."""
-        language = self._state.language
-        found = spoken.readings(said.text, language, self._format)
-        if not found and self._claim.unread:
-            whole = " ".join(part.text for part in (*self._claim.unread, said))
-            found = spoken.readings(whole, language, self._format)
-        if found or not digits or said.sound is None:
-            return found
-        with contextlib.suppress(SpeechUnavailable):
-            captured = await badge_capture.capture(
-                self._speech,
-                samples([said.sound]),
-                language=language,
-                badge_format=self._format,
-                plain=said.text,
-            )
-            return captured or ()
-        return ()
-
-    def _badge_question(self, said: _Input) -> str:
-        """Choose how to ask for the badge: plainly, then digit by digit, then by keypad."""
-        claim = self._claim
-        heard_digits = isinstance(said, _Keyed) or bool(claim.unread)
-        if not heard_digits:
-            return "verify.ask_badge"
-        if not claim.asked_digits:
-            claim.asked_digits = True
-            return "verify.ask_badge_digits"
-        claim.unread.clear()
-        return "verify.ask_badge_keys"
 
     async def _attempt(self, ended_at: float, second: str | None = None) -> Ending | None:
         """Have the claim checked; None when the caller may try again."""
@@ -390,7 +291,7 @@ class VerifyCaller(Agent):
                     self._utterances,
                     person=checked.person.name,
                     language=state.language,
-                    badge_format=self._format,
+                    badge_format=self._claim.badge_format,
                 )
                 state.kept = [reason] if reason else []
                 return "verified"
@@ -408,7 +309,7 @@ class VerifyCaller(Agent):
         if said is None:
             return None
         await self._write(REDACTED_BADGE)
-        text = said.keys if isinstance(said, _Keyed) else said.text
+        text = said.keys if isinstance(said, Keyed) else said.text
         return said.ended_at, "".join(c for c in text if c.isdigit())[-2:]
 
     async def _unavailable(self) -> Ending:
@@ -428,7 +329,7 @@ class VerifyCaller(Agent):
                 level=checked.level,
             )
 
-    async def _fix_language(self, said: _Heard) -> None:
+    async def _fix_language(self, said: Said) -> None:
         """Hold the call in the language of the caller's first real sentence."""
         if self._state.language_fixed or said.language not in self._state.tenant.languages:
             return
@@ -461,7 +362,7 @@ class VerifyCaller(Agent):
         handle = self._start_saying(text, language, interruptible=interruptible)
         playing = asyncio.ensure_future(handle.wait_for_playout())
         while not playing.done():
-            if interruptible and (not self._inputs.empty() or self._keys):
+            if interruptible and (not self._inputs.empty() or self._keypad.busy):
                 handle.interrupt()
             await asyncio.wait([playing], timeout=0.1)
         self._note_said(text, language)

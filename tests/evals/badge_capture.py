@@ -1,7 +1,7 @@
-"""How well spoken names and badges are heard: `python -m tests.evals.badge_capture --size full`.
+"""How well spoken names and badges are heard (`python -m tests.evals.badge_capture --size full`).
 
-Callers are synthetic voices over a telephone line (G.711), with lost packets and with babble. A call
-is one utterance with the name and one with the badge, heard by the real speech server.
+Callers are synthetic voices over a telephone line (G.711), with lost packets and with babble. A
+call is one utterance with the name and one with the badge, heard by the real speech server.
 """
 
 import argparse

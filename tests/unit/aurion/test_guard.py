@@ -32,7 +32,7 @@ def text_of(*verdicts: Verdict) -> str:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_no_badge_of_digits_gets_past(language: str, data: st.DataObject) -> None:
     badge = data.draw(st.text("0123456789", min_size=6, max_size=6))
@@ -50,7 +50,7 @@ def test_no_badge_of_digits_gets_past(language: str, data: st.DataObject) -> Non
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_no_badge_of_letters_and_digits_gets_past(language: str, data: st.DataObject) -> None:
     letters = data.draw(st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=2, max_size=2))
@@ -63,7 +63,7 @@ def test_no_badge_of_letters_and_digits_gets_past(language: str, data: st.DataOb
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_a_badge_said_in_two_utterances_leaves_at_most_two_characters(
     language: str, data: st.DataObject
@@ -82,7 +82,7 @@ def test_a_badge_said_in_two_utterances_leaves_at_most_two_characters(
     assert REDACTED in out
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.text(max_size=60), max_size=4))
 def test_every_utterance_comes_out_once_and_in_order(texts: list[str]) -> None:
     tried = guard()

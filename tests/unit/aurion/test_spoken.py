@@ -14,7 +14,7 @@ LETTERS = read_format("[A-Z]{2}[0-9]{4}")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_any_badge_of_digits_said_aloud_reads_back(language: str, data: st.DataObject) -> None:
     length = data.draw(st.integers(4, 8))
@@ -28,7 +28,7 @@ def test_any_badge_of_digits_said_aloud_reads_back(language: str, data: st.DataO
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_any_badge_of_letters_and_digits_said_aloud_reads_back(
     language: str, data: st.DataObject
@@ -42,7 +42,7 @@ def test_any_badge_of_letters_and_digits_said_aloud_reads_back(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_a_badge_with_a_digit_too_few_or_too_many_is_no_badge(
     language: str, data: st.DataObject
@@ -53,7 +53,7 @@ def test_a_badge_with_a_digit_too_few_or_too_many_is_no_badge(
     assert spoken.readings(text, language, SIX) == (), text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text(max_size=200), st.sampled_from(LANGUAGES))
 def test_any_text_gives_at_most_four_distinct_badges_that_fit(text: str, language: str) -> None:
     found = spoken.readings(text, language, LETTERS)
