@@ -1,4 +1,4 @@
-"""Badge capture: how many synthetic callers are understood the first time, and nobody as another."""
+"""Badge capture: how many synthetic callers are heard the first time, and nobody as another."""
 
 import asyncio
 import tempfile
