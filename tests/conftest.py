@@ -21,7 +21,7 @@ from local.postgres import Database, Postgres
 from tests import factories
 from tests.speech_fixtures import speech, speech_process  # noqa: F401  # fixtures
 
-_RUN_PREFIX = "aurion-tests-"
+_RUN_PREFIX = "tests-of-aurion-"
 _TEMPLATE = "template_aurion"
 
 # A test must never reach an account or a paid provider because the shell that started it could.
@@ -37,10 +37,10 @@ os.environ.update(local_aws.client_environment(endpoint="http://127.0.0.1:9"))
 def run_directory() -> Iterator[Path]:
     """A directory of this test process; what a killed run left is ended and removed first."""
     for left in Path(tempfile.gettempdir()).glob(f"{_RUN_PREFIX}*"):
-        _, pid, _ = left.name.removeprefix(_RUN_PREFIX).split("-", 2)
+        pid = left.name.removeprefix(_RUN_PREFIX).split("-")[0]
         if not psutil.pid_exists(int(pid)):
             _end_run(left)
-    directory = Path(tempfile.mkdtemp(prefix=f"{_RUN_PREFIX}of-{os.getpid()}-"))
+    directory = Path(tempfile.mkdtemp(prefix=f"{_RUN_PREFIX}{os.getpid()}-"))
     directory.chmod(0o711)  # as root the database runs under an account that must pass through
     yield directory
     shutil.rmtree(directory, ignore_errors=True)

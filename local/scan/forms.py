@@ -25,6 +25,7 @@ class Canary:
     is_code: bool
     plain: tuple[tuple[str, bytes], ...]
     patterns: tuple[tuple[str, re.Pattern[bytes]], ...]
+    folded: tuple[tuple[str, bytes], ...]
     exact: tuple[tuple[str, bytes], ...]
     spoken: tuple[tuple[str, bytes], ...]
 
@@ -56,11 +57,14 @@ def canary(value: str, number: int = 1) -> Canary:
             for form in (collapse(said), without_accents, collapse(_transliterate(said))):
                 spoken[form] = f"words {language}"
             texts.setdefault(f"words {language}", said)
+    folded: dict[bytes, str] = {}
     exact: dict[bytes, str] = {}
     for form, text in texts.items():
+        for encoded, name in _encodings(text.lower()):
+            folded.setdefault(encoded, f"{form}, {name}")
         for written in {text, text.lower(), text.upper(), text.capitalize()}:
-            for encoded, name in _encodings(written):
-                exact.setdefault(encoded, f"{form}, {name}")
+            for encoded in _base64(written.encode()):
+                exact.setdefault(encoded, f"{form}, base64")
     plain = {
         text.lower().encode(): form for form, text in texts.items() if not form.startswith("words")
     }
@@ -72,6 +76,7 @@ def canary(value: str, number: int = 1) -> Canary:
         is_code,
         tuple((form, text) for text, form in plain.items()),
         tuple(patterns),
+        tuple((form, text) for text, form in folded.items()),
         tuple((form, text) for text, form in exact.items()),
         tuple((form, text) for text, form in spoken.items()),
     )
@@ -86,7 +91,10 @@ def find(data: bytes, canaries: Iterable[Canary], *, unpack: bool = True) -> set
     """Look for every form of every canary in a piece of data, in UTF-8, Latin-1 and UTF-16."""
     canaries = tuple(canaries)
     found: set[Found] = set()
-    views = [data, data.replace(b"\0", b"")] if b"\0" in data else [data]
+    views = [data]
+    if b"\0" in data:
+        # Empty pages tell nothing; without its zeros UTF-16 reads as UTF-8.
+        views = [_ZEROS.sub(b"\0\0", data), data.replace(b"\0", b"")]
     for view in views:
         lower = view.lower()
         collapsed = _collapse_bytes(lower)
@@ -119,8 +127,11 @@ def _find_one(view: bytes, lower: bytes, collapsed: bytes, wanted: Canary) -> se
     for form, text in wanted.plain:
         if text in lower and (not wanted.is_code or _stands_alone(lower, text)):
             found.add(Found(wanted.number, form))
+    for form, text in wanted.folded:
+        if text in lower:
+            found.add(Found(wanted.number, form))
     for form, text in wanted.exact:
-        if text in view or text in lower:
+        if text in view:
             found.add(Found(wanted.number, form))
     for form, pattern in wanted.patterns:
         if pattern.search(lower):
@@ -170,10 +181,15 @@ def _encodings(text: str) -> list[tuple[bytes, str]]:
     ]
     if (url := quote_from_bytes(raw).lower().encode()) != raw.lower():
         ways.append((url, "URL-encoded"))
+    return ways
+
+
+def _base64(raw: bytes) -> set[bytes]:
+    ways: set[bytes] = set()
     for shift in range(3):  # where the value begins within base64's groups of three bytes
         coded = base64.b64encode(bytes(shift) + raw)
         whole = coded[-(-shift * 8 // 6) : (shift + len(raw)) * 8 // 6]
-        ways += [(whole, "base64"), (whole.translate(_URL_SAFE), "base64")]
+        ways |= {whole, whole.translate(_URL_SAFE)}
     return ways
 
 
@@ -194,6 +210,7 @@ def _transliterate(text: str) -> str:
     return text
 
 
+_ZEROS = re.compile(rb"\0{3,}")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _NEITHER_LETTER_NOR_DIGIT = bytes(
     byte for byte in range(256) if not (byte < 128 and chr(byte).isalnum())

@@ -45,21 +45,21 @@ def list_recordings(server: Postgres) -> Iterator[StoredRecording]:
         names = conn.execute("SELECT datname FROM pg_database WHERE datallowconn").fetchall()
     for (name,) in names:
         with psycopg.connect(server.dsn(name)) as conn:
-            try:
-                rows = (
-                    conn.cursor(row_factory=class_row(StoredRecording))
-                    .execute(
-                        """
+            known = conn.execute("SELECT to_regclass('aurion.recordings')").fetchone()
+            if known == (None,):
+                continue  # not a database of the product
+            rows = (
+                conn.cursor(row_factory=class_row(StoredRecording))
+                .execute(
+                    """
                     SELECT current_database()::text AS database, r.tenant_id, r.call_id,
                         r.object_key, t.languages, r.guarded_intervals
                     FROM aurion.recordings r JOIN aurion.tenants t USING (tenant_id)
                     WHERE r.object_key IS NOT NULL
                     """
-                    )
-                    .fetchall()
                 )
-            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-                continue  # not a database of the product
+                .fetchall()
+            )
         yield from rows
 
 
