@@ -23,7 +23,7 @@ class CallEvents(Protocol):
     """Who watches a call while it runs; nothing a caller says before the desk is ever told here."""
 
     def said(self, speaker: Speaker, text: str, at: float, reply_ms: int | None) -> None:
-        """Tell that something was said at `at` (epoch seconds), how long after the caller stopped."""
+        """Tell that something was said at `at` (epoch s), how long after the caller stopped."""
         ...
 
     def tool(self, name: str, status: ToolStatus, ms: int) -> None:
@@ -64,7 +64,7 @@ class PendingWrite:
 
 @dataclass(slots=True)
 class CallState:
-    """One call as the agent's process knows it; the level here is what every tool is held against."""
+    """One call as its process knows it; every tool is held against the level here."""
 
     tenant: tenants.Tenant
     call: calls.Call

@@ -13,7 +13,7 @@ from agent_container.folding import fold
 type Control = Literal["person", "silent", "goodbye"]
 
 _BESIDE = re.compile(
-    r"^(?:(?:yes|no|please|ok|okay|hello|oui|non|bonjour|ja|nee|nein|bitte|alstublieft|uh|um|euh) )+"
+    r"^(?:(?:yes|no|please|ok|okay|hello|oui|non|bonjour|ja|nee|nein|bitte|alstublieft|uh|um) )+"
     r"|(?: (?:please|thanks|thank you|s il vous plait|svp|merci|alstublieft|bitte|danke))+$"
 )
 

@@ -81,7 +81,7 @@ class DeskAgent(Agent):
             return
         if self._resumed:
             # The caller has heard a sentence break off, and then nothing.
-            self._desk.say("trouble.again")
+            self._desk.say("trouble.resumed")
             return
         if state.verification != "verified" or state.person is None:
             return

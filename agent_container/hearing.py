@@ -1,8 +1,8 @@
 """Where sound becomes text: the caller's speech cut into utterances, recognised before it is over.
 
-A pause of a fifth of a second starts the recogniser; if the caller goes on, its result is thrown away.
-So an utterance that has really ended has its text half a second earlier. One pair of ears serves the
-whole call: nothing is lost while one agent hands over to the next.
+A pause of a fifth of a second starts the recogniser; if the caller goes on, its result is thrown
+away. So an utterance that has really ended has its text earlier. One pair of ears serves the whole
+call: nothing is lost while one agent hands over to the next.
 """
 
 import asyncio

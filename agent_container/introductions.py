@@ -1,4 +1,4 @@
-"""What a caller says while introducing themselves: a name, a badge, and what they really call about."""
+"""What a caller says while introducing themselves: a name, a badge, and why they call."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Which recogniser hears the caller: our own while a badge may be said, the provider's afterwards."""
+"""Which recogniser hears the caller: our own while they say a badge, the provider's later."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Calls that are typed: a caller who answers when the agent has finished, and what they witnessed."""
+"""Calls that are typed: a caller who answers when the agent is done, and what they witnessed."""
 
 import asyncio
 import io
@@ -165,7 +165,7 @@ async def type_call(
         for sentence in sentences:
             if running.done():
                 break
-            if isinstance(sentence, float):
+            if not isinstance(sentence, str):
                 await asyncio.sleep(sentence)
                 continue
             before = witness.agent_turns

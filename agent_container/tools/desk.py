@@ -45,7 +45,7 @@ class Desk:
         self.voice.say(phrases.say(key, self.state.language, **cleaned))
 
     def ask(self, tool: str, arguments: Mapping[str, str], key: str, **slots: str) -> Result:
-        """Put the exact change to the caller, in a fixed sentence, and wait for their own answer."""
+        """Put the exact change to the caller in a fixed sentence, and wait for their own answer."""
         self.state.pending = PendingWrite(tool, dict(arguments), "asked")
         self.say(key, **slots)
         return {"status": "asked"}

@@ -10,11 +10,11 @@ from agent_container.tools.text import clean
 
 
 @tool
-async def transfer_to_person(desk: Desk, reason: str) -> Result:
+async def transfer_to_person(desk: Desk, reason: str) -> Result:  # noqa: D417
     """Put the caller through to a person.
 
-    Use it when the caller asks for a person, is upset, or needs what you cannot do. Say nothing after
-    it: the system tells the caller what happens.
+    Use it when the caller asks for a person, is upset, or needs what you cannot do. Say nothing
+    after it: the system tells the caller what happens.
 
     Args:
         reason: Why, in a few words, in the caller's language.
@@ -42,7 +42,7 @@ async def transfer_to_person(desk: Desk, reason: str) -> Result:
 
 
 @tool
-async def request_callback(desk: Desk, reason: str) -> Result:
+async def request_callback(desk: Desk, reason: str) -> Result:  # noqa: D417
     """Have a colleague call the caller back; also how the caller leaves a message.
 
     The system asks the caller itself before it does so. Say nothing after it.

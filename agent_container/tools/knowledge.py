@@ -9,11 +9,11 @@ _MOST_STEPS = 8
 
 
 @tool
-async def search_knowledge(desk: Desk, query: str) -> Result:
+async def search_knowledge(desk: Desk, query: str) -> Result:  # noqa: D417
     """Find instructions in the company's knowledge base.
 
-    Call this before you give any technical advice; never advise from memory. Give the caller one step
-    at a time and ask whether it helped.
+    Call this before you give any technical advice; never advise from memory. Give the caller one
+    step at a time and ask whether it helped.
 
     Args:
         query: The problem in a few words, in the caller's language.

@@ -1,7 +1,7 @@
 """Every tool there is, read from the modules beside this one: a new tool is one new file.
 
-A tool is an async function whose docstring is what the model reads. Its first argument is the desk of
-the call; who the caller is and what they may do comes from there, never from the other arguments.
+A tool is an async function whose docstring is what the model reads. Its first argument is the
+call's desk; who the caller is and what they may do comes from there, never from other arguments.
 """
 
 import importlib

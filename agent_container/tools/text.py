@@ -18,5 +18,5 @@ def clean(text: str, limit: int = 300) -> str:
 
 
 def spoken(text: str, limit: int = 160) -> str:
-    """Return a text that can stand inside a spoken template: clean, and no sentence end of its own."""
+    """Return a text that can stand in a spoken template: clean, without a sentence's end."""
     return clean(text, limit).rstrip(" .!?…")

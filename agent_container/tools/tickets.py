@@ -30,7 +30,7 @@ async def my_tickets(desk: Desk) -> Result:
 
 
 @tool
-async def open_ticket(desk: Desk, summary: str, description: str, offer: bool = False) -> Result:
+async def open_ticket(desk: Desk, summary: str, description: str, offer: bool = False) -> Result:  # noqa: D417
     """Open a ticket for the caller; the system asks the caller itself before it opens anything.
 
     Use it when the steps of the knowledge base did not help, or when the caller asks for a ticket.
@@ -74,7 +74,7 @@ async def open_agreed(desk: Desk, summary: str, description: str) -> Result:
 
 
 @tool
-async def comment_on_ticket(desk: Desk, ticket: str, text: str) -> Result:
+async def comment_on_ticket(desk: Desk, ticket: str, text: str) -> Result:  # noqa: D417
     """Add a remark to one of the caller's own tickets, in the caller's own words.
 
     Say nothing after it: the system tells the caller what was added, or asks them first.

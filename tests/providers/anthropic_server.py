@@ -5,7 +5,7 @@ Written from the vendor's documented wire protocol. What it was asked is kept wo
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,7 +87,7 @@ def _wrong(asked: dict[str, Any]) -> str | None:
     return None
 
 
-async def _stream(model: str, blocks: list[Block]) -> Any:
+async def _stream(model: str, blocks: list[Block]) -> AsyncGenerator[str]:
     usage = {"input_tokens": 10, "output_tokens": 1}
     yield _event(
         "message_start",

@@ -1,8 +1,8 @@
-"""OpenAI's chat completions as far as a voice agent uses them; any compatible server speaks it too."""
+"""OpenAI's chat completions as far as a voice agent uses them; others speak this too."""
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,7 +69,7 @@ def _wrong(asked: dict[str, Any]) -> str | None:
     return None
 
 
-async def _stream(model: str, blocks: list[Block]) -> Any:
+async def _stream(model: str, blocks: list[Block]) -> AsyncGenerator[str]:
     calls = 0
     yield _chunk(model, {"role": "assistant", "content": ""})
     for block in blocks:

@@ -1,7 +1,6 @@
 """A company that can be called by typing: real rows, a real desk, the real speech server."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

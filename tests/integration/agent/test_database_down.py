@@ -5,11 +5,11 @@ import json
 from typing import Any
 
 import pytest
-from agent_container import phrases
-from agent_container.call import Deps
 from aurion import database as aurion_database
 from aurion.settings import settings
 
+from agent_container import phrases
+from agent_container.call import Deps
 from local.postgres import Database
 from tests.integration.agent.test_desk_agent import with_model
 from tests.typed_calls import ALICE, Company, ScriptedLLM, Witness, type_call
@@ -53,10 +53,12 @@ async def test_turns_are_kept_in_order_and_a_message_is_taken(
     outage = Outage(monkeypatch, database)
     model = Cutting(["Which screen?", "I see."], [outage.begin])
     call = company.start_call()
-    sentences: list[str | float] = [*ALICE, "My screen is black.", "The left one.", "Since Monday.", 9.0, "No."]
+    said = ["My screen is black.", "The left one.", "Since Monday.", 9.0, "No."]
+    sentences: list[str | float] = [*ALICE, *said]
 
     async def repair() -> None:
-        while not witness.agent.endswith(phrases.say("trouble.message_taken", "en")):
+        taken = phrases.say("trouble.message_taken", "en")
+        while not witness.agent.endswith(taken):
             await asyncio.sleep(0.05)
         outage.end()
 

@@ -1,4 +1,4 @@
-"""The desk: what a model may cause, what only the caller's own words may, and what never happens."""
+"""The desk: what a model may cause, and what only the caller's own words may."""
 
 import asyncio
 import json
@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aurion import access, database, tenants
+
 from agent_container import phrases
 from agent_container.call import Deps
 from agent_container.providers import Providers
-from aurion import access, database, tenants
-
 from local.desk.process import DeskProcess
 from tests.typed_calls import ALICE, Company, ScriptedLLM, type_call
 
@@ -100,7 +100,8 @@ async def test_only_the_callers_own_yes_opens_a_ticket(company: Company, deps: D
         deps=with_model(deps, model),
         call=call,
     )
-    assert seen.agent.count("I will open a ticket: Screen is black. Shall I do that?") == 3, str(seen)
+    question = "I will open a ticket: Screen is black. Shall I do that?"
+    assert seen.agent.count(question) == 3, str(seen)
     after = await company.tickets()
     assert set(after) - set(before) == set(result.opened)
     assert len(result.opened) == 1
@@ -111,7 +112,9 @@ async def test_only_the_callers_own_yes_opens_a_ticket(company: Company, deps: D
     assert ("open_ticket", "allowed") in company.audit(call)
 
 
-async def test_a_model_cannot_comment_on_somebody_elses_ticket(company: Company, deps: Deps) -> None:
+async def test_a_model_cannot_comment_on_somebody_elses_ticket(
+    company: Company, deps: Deps
+) -> None:
     before = await company.tickets()
     steal = call_of("comment_on_ticket", ticket="T-1024", text="it is urgent")
     model = ScriptedLLM([steal, "I can't find it."])
@@ -200,9 +203,7 @@ async def test_while_the_desk_is_down_requests_are_kept(
     assert kept == [("open",)]
 
 
-async def test_switching_writes_off_works_on_a_call_under_way(
-    company: Company, deps: Deps
-) -> None:
+async def test_switching_writes_off_works_on_a_call_under_way(company: Company, deps: Deps) -> None:
     before = await company.tickets()
     ask = call_of("open_ticket", summary="Screen is black", description="Since Monday")
     model = ScriptedLLM([ask, "Well."])
@@ -246,7 +247,9 @@ async def test_a_failing_model_is_told_to_the_caller(company: Company, deps: Dep
     assert phrases.say("trouble.again", "en") in seen.agent, str(seen)
 
 
-@pytest.mark.parametrize("said", ["my badge 471129 doesn't open the door", "four seven one one two nine"])
+@pytest.mark.parametrize(
+    "said", ["my badge 471129 doesn't open the door", "four seven one one two nine"]
+)
 async def test_a_badge_said_later_reaches_nobody(company: Company, deps: Deps, said: str) -> None:
     model = ScriptedLLM(["I see.", "I see."])
     call = company.start_call()
@@ -298,8 +301,9 @@ async def test_another_agent_goes_on_with_a_call_whose_agent_has_died(
     assert "Which screen?" in told
     row = company.row(call)
     assert (row.status, row.epoch) == ("closed", 2)
+    assert phrases.say("trouble.resumed", "en") in seen.agent
     # The older agent notices that the call is no longer its own, and leaves without a word.
-    with pytest.raises((TimeoutError, asyncio.CancelledError)):
-        running.cancel()
-        await running
+    async with asyncio.timeout(15):
+        older, _ = await running
+    assert older.call_id == result.call_id
     assert [turn.epoch for turn in company.turns(call)][-1] == 2

@@ -2,12 +2,12 @@
 
 import random
 
+from aurion import access, calls, database, people
+
 from agent_container.call_state import CallState
 from agent_container.tools import registry
 from agent_container.tools.desk import Desk
 from agent_container.tools.executor import MOST_CALLS, Executor
-from aurion import access, calls, database, people
-
 from tests.typed_calls import Company
 
 

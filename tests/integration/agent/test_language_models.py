@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from agent_container import providers
 from agent_container.call import Deps
 from agent_container.config import Config
 from agent_container.speech.client import SpeechClient
-
 from tests.providers import anthropic_server, openai_server
 from tests.typed_calls import ALICE, Company, type_call
 

@@ -4,12 +4,13 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from agent_container import phrases
-from agent_container.call import Deps
 from aurion import database, tenants
 from aurion.settings import settings
 
+from agent_container import phrases
+from agent_container.call import Deps
 from tests.typed_calls import ALICE, Company, type_call
+
 
 def turns_of(company: Company, call: object) -> str:
     return "\n".join(turn.text for turn in company.turns(call))  # pyright: ignore[reportArgumentType]
@@ -46,7 +47,10 @@ async def test_what_the_caller_said_besides_is_answered_once_verified(
 ) -> None:
     call = company.start_call()
     result, seen = await type_call(
-        company, ["My VPN keeps disconnecting, this is Alice Martin.", ALICE[1]], deps=deps, call=call
+        company,
+        ["My VPN keeps disconnecting, this is Alice Martin.", ALICE[1]],
+        deps=deps,
+        call=call,
     )
     assert result.level == 1
     assert "My VPN keeps disconnecting." in seen.caller
