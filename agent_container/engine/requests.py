@@ -182,6 +182,8 @@ def _after_write(s: Situation, error: str | None, done: str = "") -> Move:
 
 
 def _needs_verification(s: Situation) -> Move:
+    if s.verified:
+        return s.way_out("not_allowed")
     helps = ["general_help"] if "search_knowledge" in s.tools else []
     return s.way_out("needs_verification", *helps)
 

@@ -17,7 +17,8 @@ async def main() -> None:
     ]
     print(f"Trained on {len(intents.examples())} sentences in four languages.\n")
     print(
-        "| language | utterances | intent right | out of scope refused | asked for, done | wrong actions |"
+        "| language | utterances | intent right | out of scope refused "
+        "| asked for, done | wrong actions |"
     )
     print("|---|---|---|---|---|---|")
     for score in scores:

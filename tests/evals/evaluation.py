@@ -88,7 +88,7 @@ async def score_actions(encoder: Encoder, language: str, score: Score) -> Score:
 
 
 async def effects_of(encoder: Encoder, case: Case) -> tuple[set[str], str]:
-    """Return the WRITE, transfer and ending tools one utterance leads to, and what is said to it."""
+    """Return the WRITE, transfer and ending tools an utterance leads to, and the answer."""
     standing = desk({"language": case.language, "tickets": "two", "devices": True})
     async with TextCall(encoder, standing, history=before(case)) as call:
         turn = await call.say(case.text)
