@@ -17,7 +17,7 @@ from agent_container.engine.understanding import IN_STEPS, Understanding
 class Dialogue:
     """Answer one call in one language.
 
-    It keeps no state of the call but sentence vectors: any process that holds the history can go on.
+    It keeps no state but sentence vectors: any process that holds the history can go on.
     """
 
     def __init__(self, encoder: Encoder, *, language: str, company: str) -> None:
