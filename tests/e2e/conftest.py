@@ -9,8 +9,12 @@ from agent_container.speech.process import SpeechProcess
 from local.aws import Aws
 from local.desk.process import DeskProcess, start_desk
 from local.postgres import Database
+from tests.canaries import CanaryCall
+from tests.integration.local.conftest import start_up, stop
 from tests.livekit_server import LiveKitServer
 from tests.room_calls import Worker
+from tests.sound_calls import SoundCalls, call_everybody
+from tests.stack_calls import Phone
 from tests.typed_calls import Company, make_company
 
 
@@ -38,3 +42,21 @@ def worker(
 ) -> Iterator[Worker]:
     with Worker(livekit, tmp_path, {"SPEECH_SOCKET": str(speech_process.socket)}) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def phone(run_directory: Path) -> Iterator[Phone]:
+    """A telephone beside a whole stack of its own, whose database is durable."""
+    running = start_up(run_directory / "called", "--durable")
+    telephone = Phone(running)
+    yield telephone
+    telephone.hang_up_all()
+    stop(running)
+
+
+@pytest.fixture(scope="session")
+def sound_calls(phone: Phone) -> SoundCalls:
+    """Everybody who calls by sound, at once."""
+    spoken = CanaryCall("alice")
+    keyed = CanaryCall("alice", keyed=True, claude=True, person=True)
+    return call_everybody(phone, [spoken, keyed])
