@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from local.aws import RECORDINGS_BUCKET, Aws
@@ -129,18 +130,18 @@ class Phone:
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Ask the database as the product may: as aurion_app, for the one company."""
         known = self.stack.state["environment"]
-        with psycopg.connect(
+        where = make_conninfo(
             host=known["DATABASE_HOST"],
             port=known["DATABASE_PORT"],
             dbname=known["DATABASE_NAME"],
             user=known["DATABASE_ROLE"],
             password=known["DATABASE_PASSWORD"],
             sslmode=known["DATABASE_SSLMODE"],
-            row_factory=dict_row,
-        ) as conn:
+        )
+        with psycopg.connect(where) as conn:
             tenant_id = self.stack.state["tenant_id"]
             conn.execute("SELECT set_config('app.tenant_id', %s, true)", (tenant_id,))
-            found = conn.execute(query, values)  # type: ignore[arg-type]
+            found = conn.cursor(row_factory=dict_row).execute(query, values)  # type: ignore[arg-type]
             return found.fetchall() if found.description else []
 
     def call_row(self, call: PlacedCall) -> dict[str, Any] | None:
