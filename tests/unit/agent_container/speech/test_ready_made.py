@@ -20,6 +20,15 @@ def test_every_fixed_french_sentence_is_ready_made() -> None:
     assert missing == []
 
 
+def test_every_french_article_of_the_demo_desk_is_ready_made() -> None:
+    pack = ready_made.Pack()
+    articles = sorted(Path("local/desk/knowledge").glob("*.toml"))
+    wanted = render.needed(render.article_texts(articles))
+    assert len(wanted) > 100
+    missing = [spoken for name, spoken in wanted.items() if name not in pack.entries]
+    assert not missing, "run: python -m agent_container.speech.render --articles local/desk/knowledge"
+
+
 def test_every_ready_made_sentence_can_be_played() -> None:
     pack = ready_made.Pack()
     assert len(pack.entries) > 100
