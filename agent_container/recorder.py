@@ -35,11 +35,14 @@ from agent_container.recording_files import (
 
 logger = logging.getLogger(__name__)
 
-# Sound nobody holds is released after so long: more than a voice detector takes to notice speech.
-_AUTO_RELEASE = int(1.5 * SAMPLE_RATE)
+# Sound nobody holds is released after so long: more than a voice detector takes to notice speech,
+# on a machine that is far too busy as well.
+_AUTO_RELEASE = 3 * SAMPLE_RATE
 # What was played is placed this much later, when no interruption can take it back.
 _AGENT_LAG = int(0.5 * SAMPLE_RATE)
 _WRITE_EVERY_S = 0.5
+# An utterance is noticed no earlier than so long before the time at which it is said to begin.
+_NOTICED_EARLY = int(0.5 * SAMPLE_RATE)
 
 
 class Recorder:
@@ -108,7 +111,10 @@ class Recorder:
         self._task = asyncio.create_task(self._write_regularly())
 
     def hold(self) -> None:
-        """Keep everything that has no verdict yet: the caller has begun to speak."""
+        """Keep everything that has no verdict yet: the caller has begun to speak.
+
+        Each utterance that is held gets one verdict, in the order of speaking.
+        """
         self._holds.append(self._timeline.now)
 
     def release(self, until: float, *, after_s: float = 0.0) -> None:
@@ -120,15 +126,19 @@ class Recorder:
         sample = self._timeline.at(until)
         if after_s > 0:
             self._waits.append((self._cleared, self._timeline.now + int(after_s * SAMPLE_RATE)))
-        self._holds = [noticed for noticed in self._holds if noticed > sample]
-        self._cleared = max(self._cleared, sample)
+        if sample > self._cleared:
+            # On a busy machine an utterance may be noticed after the time at which it ended.
+            del self._holds[:1]
+            self._cleared = sample
 
     def silence(self, start: float, end: float) -> None:
         """Replace the caller's audio between `start` and `end` with silence, in the file too."""
         first, last = self._timeline.at(start), self._timeline.at(end)
-        self._holds = [noticed for noticed in self._holds if not first <= noticed <= last]
-        if not any(noticed < first for noticed in self._holds):
-            self._cleared = max(self._cleared, last)
+        if last > self._cleared:
+            earlier = sum(noticed < first - _NOTICED_EARLY for noticed in self._holds)
+            del self._holds[earlier : earlier + 1]
+            if not earlier:
+                self._cleared = last
         self._guard(first, last)
 
     def secure(self) -> None:

@@ -82,7 +82,8 @@ def sentence(caller: str, number: int) -> Samples:
 def decode(path: Path) -> Sound:
     """Decode a recording as a player does: (2, samples) at 48 kHz, full scale 1."""
     with av.open(str(path)) as container:
-        return np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
+        parts = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    return np.concatenate(parts, axis=1).astype(np.float32, copy=False)
 
 
 def stretch(sound: Sound, start_s: float, end_s: float) -> Sound:

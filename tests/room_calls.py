@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import psutil
@@ -90,6 +90,19 @@ class Worker:
     def active_calls(self) -> int:
         return int(self.state().get("active_jobs", 0))
 
+    def drain(self) -> None:
+        """Ask for no more calls, as a deployment does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
+    async def exit_code(self, *, within_s: float = 60.0) -> int:
+        """Wait until the worker has ended by itself."""
+        assert self._process is not None
+        async with asyncio.timeout(within_s):
+            while (code := self._process.poll()) is None:
+                await asyncio.sleep(0.1)
+        return code
+
     def kill_call(self) -> None:
         """Kill the one process that serves a call, as an out-of-memory kill does."""
         assert self._process is not None
@@ -106,8 +119,18 @@ class Worker:
 class PhoneCaller:
     """A participant like one the SIP side makes: its kind, its attributes, 8 kHz, line noise."""
 
-    def __init__(self, server: LiveKitServer, *, token: str, tenant_id: str) -> None:
+    def __init__(
+        self,
+        server: LiveKitServer,
+        *,
+        token: str,
+        tenant_id: str,
+        identity: str = "sip_caller",
+        kind: Literal["sip", "standard"] = "sip",
+    ) -> None:
         self._server = server
+        self._identity = identity
+        self._kind: Literal["sip", "standard"] = kind
         self._room_name = f"call-{token}"
         self._tenant_id = tenant_id
         self._room = rtc.Room()
@@ -137,8 +160,8 @@ class PhoneCaller:
         )
         token = (
             api.AccessToken(API_KEY, API_SECRET)
-            .with_identity("sip_caller")
-            .with_kind("sip")
+            .with_identity(self._identity)
+            .with_kind(self._kind)
             .with_attributes(attributes)
             .with_grants(api.VideoGrants(room_join=True, room=self._room_name))
             .with_room_config(api.RoomConfiguration(agents=[dispatch]))
@@ -187,11 +210,13 @@ class PhoneCaller:
         self._waiting_since = await self._done
         await self.turn_given()
 
-    async def press(self, keys: Sequence[str]) -> None:
+    async def press(self, keys: Sequence[str], *, wait: bool = True) -> None:
         """Press keys and wait for the reply to begin and end."""
         for key in keys:
             await self._room.local_participant.publish_dtmf(code=_KEY_CODES[key], digit=key)
             await asyncio.sleep(0.15)
+        if not wait:
+            return
         self._waiting_since = time.perf_counter()
         await self.turn_given()
 

@@ -104,6 +104,10 @@ async def test_a_badge_that_is_keyed_verifies_too(
         await alice.greeting()
         await alice.turn_given()
         await alice.say(files[0])
+        async with PhoneCaller(
+            livekit, token=token, tenant_id=tenant_id, identity="colleague", kind="standard"
+        ) as colleague:
+            await colleague.press("111111#", wait=False)  # not the caller's keys
         await alice.press("471129#")
         async with asyncio.timeout(30):
             while company.row(call).level != 1:
@@ -149,6 +153,24 @@ async def test_a_killed_agent_is_replaced_while_the_caller_waits(
     assert made.duration_ms
     # One recording holds both agents.
     assert made.duration_ms / 1000 > killed_at - alice.joined_at + 1
+
+
+async def test_a_worker_that_is_told_to_stop_ends_its_call_first(
+    company: Company, livekit: LiveKitServer, worker: Worker
+) -> None:
+    call, token = ring(company)
+    tenant_id = str(company.tenant.tenant_id)
+    async with PhoneCaller(livekit, token=token, tenant_id=tenant_id) as alice:
+        await alice.greeting()
+        await alice.turn_given()
+        worker.drain()
+        await asyncio.sleep(1.0)
+        await alice.say(CALLERS / "alice" / "01.wav")
+        assert len(alice.reply_ms) == 1
+        assert not alice.hung_up.is_set()
+        assert company.row(call).status == "active"
+    await closed_call(company, call)
+    assert await worker.exit_code() == 0
 
 
 @pytest.mark.parametrize("room", ["call-not-a-token-that-rings-here", "lobby"])

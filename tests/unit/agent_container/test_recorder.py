@@ -112,6 +112,42 @@ async def test_nothing_held_is_in_the_file_before_it_is_released(path: Path) -> 
         assert find(late[0], sentence("alice", 3), call.at(spoken[0]))[1] > 0.95
 
 
+async def test_verdicts_belong_to_the_utterances_they_name(path: Path) -> None:
+    async with RecordedCall(path) as call:
+        first = await call.say(sentence("alice", 3))
+        await asyncio.sleep(0.3)
+        call.recorder.hold()  # a busy machine noticed it when it was over already
+        call.recorder.release(first[1])
+        call.recorder.hold()
+        second = await call.say(sentence("alice", 5))
+        await asyncio.sleep(0.6)
+        call.recorder.hold()
+        badge = await call.say(sentence("alice", 2))
+        call.recorder.silence(*badge)
+        await call.answer(3.5)
+        # The second still waits for its verdict, though a later one has got its own.
+        early = decode(recording_files.finish(path).path)
+        assert find(early[0], sentence("alice", 3), call.at(first[0]))[1] > 0.95
+        assert not stretch(early, call.at(second[0]), 99)[0].any()
+        call.recorder.release(second[1])
+        recording = await call.recorder.finish()
+    sound = decode(path)
+    assert find(sound[0], sentence("alice", 5), call.at(second[0]))[1] > 0.95
+    ((start, end),) = recording.guarded
+    assert not stretch(sound, start / 1000, end / 1000)[0].any()
+
+
+async def test_what_nobody_holds_is_recorded_by_itself(path: Path) -> None:
+    async with RecordedCall(path) as call:
+        call.recorder.hold()
+        first = await call.say(sentence("alice", 3))
+        call.recorder.release(first[1])
+        unheld = await call.say(sentence("alice", 5))
+        await asyncio.sleep(3.7)
+        await call.recorder.finish()
+    assert find(decode(path)[0], sentence("alice", 5), call.at(unheld[0]))[1] > 0.95
+
+
 async def test_digits_that_may_go_on_can_be_taken_back_from_memory(path: Path) -> None:
     async with RecordedCall(path) as call:
         call.recorder.hold()
