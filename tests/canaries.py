@@ -3,7 +3,6 @@
 import json
 import wave
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,8 +103,8 @@ def claude() -> Iterator[AnthropicServer]:
         yield server
 
 
-def place(phone: Phone, call: CanaryCall, server: AnthropicServer) -> None:
-    """Begin one call."""
+def hold(phone: Phone, call: CanaryCall, server: AnthropicServer) -> None:
+    """Hold one call from its beginning to its end."""
     files = files_of(call.who)
     said = say_volunteered(phone.stack.home.parent / "said", LANGUAGES[call.who])
     harmless, last = call.harmless
@@ -117,21 +116,13 @@ def place(phone: Phone, call: CanaryCall, server: AnthropicServer) -> None:
         *keys,
         environment=paid if call.claude else {},
     )
+    if call.person:
+        call.colleague = phone.answer_transfer(call.placed)
+    call.placed.end_in_order()
 
 
-def finish(phone: Phone, calls: Sequence[CanaryCall], server: AnthropicServer) -> CanaryCalls:
-    """Wait for the calls, answer those who ask for a person, and search every sink."""
-    with ThreadPoolExecutor(max_workers=max(1, len(calls))) as colleagues:
-        answering = {
-            call.name: colleagues.submit(phone.answer_transfer, call.placed)
-            for call in calls
-            if call.person and call.placed is not None
-        }
-        for call in calls:
-            assert call.placed is not None
-            call.placed.end_in_order()
-            if call.name in answering:
-                call.colleague = answering[call.name].result()
+def search(phone: Phone, calls: Sequence[CanaryCall], server: AnthropicServer) -> CanaryCalls:
+    """Search every sink for every caller's badge; what the provider was sent is one of them."""
     kept = phone.stack.home / "providers" / "claude.jsonl"
     kept.write_text("".join(json.dumps(body) + "\n" for body in server.bodies))
     searched = phone.stack.run("scan", "--json", stdin="\n".join(BADGES.values()))
