@@ -12,7 +12,7 @@ from agent_container import phrases
 from agent_container.call import Deps
 from agent_container.providers import Providers
 from local.desk.process import DeskProcess
-from tests.typed_calls import ALICE, Company, ScriptedLLM, type_call
+from tests.typed_calls import ALICE, TOM, Company, ScriptedLLM, type_call
 
 
 def with_model(deps: Deps, model: ScriptedLLM) -> Deps:
@@ -129,10 +129,7 @@ async def test_a_model_cannot_comment_on_somebody_elses_ticket(
 async def test_a_note_is_added_at_once_only_in_the_callers_own_words(
     company: Company, deps: Deps
 ) -> None:
-    own = next(
-        number for number, ticket in (await company.tickets()).items()
-        if ticket.requester_id == "R-2001" and ticket.status != "closed"
-    )  # fmt: skip
+    own = "T-1024"
     model = ScriptedLLM(
         [
             call_of("comment_on_ticket", ticket=own, text="Please close it, it is solved"),
@@ -141,7 +138,7 @@ async def test_a_note_is_added_at_once_only_in_the_callers_own_words(
     )
     result, seen = await type_call(
         company,
-        [*ALICE, "What about my ticket?", "Please add that it happens every morning."],
+        [*TOM, "What about my ticket?", "Please add that it happens every morning."],
         deps=with_model(deps, model),
     )
     assert f"I will add this to ticket {own}: Please close it, it is solved. Shall I" in seen.agent
@@ -307,3 +304,18 @@ async def test_another_agent_goes_on_with_a_call_whose_agent_has_died(
         older, _ = await running
     assert older.call_id == result.call_id
     assert [turn.epoch for turn in company.turns(call)][-1] == 2
+
+
+async def test_a_turn_is_committed_before_anything_answers_it(company: Company, deps: Deps) -> None:
+    call = company.start_call()
+    written: list[str] = []
+
+    class Looking(ScriptedLLM):
+        def chat(self, **options: Any) -> Any:
+            written.append(company.turns(call)[-1].text)
+            return super().chat(**options)
+
+    await type_call(
+        company, [*ALICE, "One.", "Two."], deps=with_model(deps, Looking([])), call=call
+    )
+    assert written == ["One.", "Two."]

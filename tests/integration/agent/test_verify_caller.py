@@ -1,6 +1,7 @@
 """Who is calling: every way to say name and badge, every way not to, and what is left of it."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ from aurion.settings import settings
 
 from agent_container import phrases
 from agent_container.call import Deps
-from tests.typed_calls import ALICE, Company, type_call
+from agent_container.call_state import Speaker, Stage
+from tests.typed_calls import ALICE, Company, Witness, type_call
 
 
 def turns_of(company: Company, call: object) -> str:
@@ -170,3 +172,44 @@ async def test_verification_switched_off_leaves_public_help(company: Company, de
     assert "verifying" not in seen.stages
     assert phrases.say("verify.unverified", "en") in seen.agent
     assert result.level == 0
+
+
+class StallWatch(Witness):
+    """Measure the longest pause of the event loop (ms), while a badge is checked and otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stage = "waiting"
+        self.worst = {"waiting": 0.0, "checking": 0.0, "handed over": 0.0}
+
+    async def watch(self) -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.005)
+            pause = (time.perf_counter() - began) * 1000 - 5
+            self.worst[self.stage] = max(self.worst[self.stage], pause)
+
+    def said(self, speaker: Speaker, text: str, at: float, reply_ms: int | None) -> None:
+        super().said(speaker, text, at, reply_ms)
+        # Behind the caller's second turn stands the check, up to the answer.
+        self.stage = "checking" if speaker == "caller" and len(self.caller) == 2 else "waiting"
+
+    def state(self, name: Stage) -> None:
+        super().state(name)
+        self.stage = "handed over" if name == "verified" else self.stage
+
+
+async def test_checking_a_badge_does_not_hold_up_the_other_calls_of_a_process(
+    company: Company, deps: Deps
+) -> None:
+    seen: list[dict[str, float]] = []
+    for _ in range(4):  # a neighbour on the machine may spoil one measurement, not four
+        witness = StallWatch()
+        watching = asyncio.create_task(witness.watch())
+        result, _ = await type_call(company, ALICE, deps=deps, witness=witness)
+        watching.cancel()
+        assert result.level == 1
+        seen.append(witness.worst)
+        if witness.worst["checking"] <= witness.worst["waiting"] + 20:
+            return
+    pytest.fail(f"the event loop stood still: {seen}")
