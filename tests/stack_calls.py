@@ -168,7 +168,8 @@ class Phone:
     def closings(self, call: PlacedCall) -> int:
         """How often a call was closed: each time leaves one message."""
         found = self.rows(
-            "SELECT count(*) AS n FROM aurion.outbox o JOIN aurion.calls c ON c.id = o.subject_id"
+            "SELECT count(*) AS n FROM aurion.outbox_messages o"
+            " JOIN aurion.calls c ON c.id = o.subject_id"
             " WHERE o.kind = 'call_closed' AND c.calling_number = %s",
             call.number,
         )

@@ -18,6 +18,8 @@ from local.state import State
 
 __all__ = ["Canary", "Found", "Hit", "Scan", "canary", "scan"]
 
+_PATIENCE_S = 120.0  # a search waits behind the calls that need the recogniser now
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -65,7 +67,7 @@ async def _all_pieces(running: State, *, listen: bool) -> AsyncIterator[Piece]:
     for piece in _written(running):
         yield piece
     if listen:
-        async with SpeechClient(running.speech_socket) as speech:
+        async with SpeechClient(running.speech_socket, timeout_s=_PATIENCE_S) as speech:
             async for piece in sound.recordings(_server(running), speech):
                 yield piece
 
