@@ -1,4 +1,4 @@
-"""What people see: everything on stderr, so that --json has stdout to itself."""
+"""What people see: on stdout what they asked for, on stderr everything else."""
 
 import contextlib
 import json
@@ -13,6 +13,10 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 from local.stack import PARTS, Report
 
 console = Console(stderr=True, highlight=False)
+"""Progress, transcripts and refusals."""
+
+output = Console(highlight=False)
+"""What a command was asked for, so that it can be piped on."""
 
 
 @contextlib.contextmanager

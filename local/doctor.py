@@ -92,7 +92,7 @@ def _running() -> Iterator[Finding]:
     if dead:
         return
     install_environment(found.environment)
-    yield _ask("database answers as aurion_app", lambda: f"{len(tenants.list_all())} companies")
+    yield _ask("database answers as aurion_app", lambda: f"companies: {len(tenants.list_all())}")
     yield _ask("keys sign", _key_works)
     yield _ask("bucket and queue are there", _storage_works)
     yield _ask("demo desk answers", lambda: _desk_works(found))

@@ -10,7 +10,7 @@ from aurion.errors import CallNotFound, RecordingNotFound
 from rich.markup import escape
 from rich.table import Table
 
-from local.console import console
+from local.console import output
 from local.session import find_tenant, use_running
 
 app = typer.Typer(help="The calls there were.", no_args_is_help=True)
@@ -40,7 +40,7 @@ def list_calls(
                 call.outcome or call.status,
                 seconds,
             )
-    console.print(table)
+    output.print(table)
 
 
 @app.command()
@@ -53,22 +53,22 @@ def show(
     with database.tenant_transaction(owner.tenant_id) as conn:
         call = product_calls.get(conn, _complete(conn, call_id))
         person = people.get(conn, call.person_id).name if call.person_id else "nobody verified"
-        console.print(f"[bold]{call.id}[/] {call.channel}, {call.outcome or call.status}")
-        console.print(f"caller: {escape(person)}, level {call.level}, {call.language or '-'}")
+        output.print(f"[bold]{call.id}[/] {call.channel}, {call.outcome or call.status}")
+        output.print(f"caller: {escape(person)}, level {call.level}, {call.language or '-'}")
         for turn in turns.list_all(conn, call.id):
             waited = f" [dim]{turn.reply_ms} ms[/]" if turn.reply_ms is not None else ""
-            console.print(f"{turn.seq:>3} {turn.speaker:>6} │ {escape(turn.text)}{waited}")
+            output.print(f"{turn.seq:>3} {turn.speaker:>6} │ {escape(turn.text)}{waited}")
         for reference in tickets.list_references(conn, call.id):
-            console.print(f"ticket {escape(reference.number)}: {reference.kind}")
+            output.print(f"ticket {escape(reference.number)}: {reference.kind}")
         try:
             recording = recordings.get(conn, call.id)
             guarded = sum(end - start for start, end in recording.guarded_intervals)
-            console.print(
+            output.print(
                 f"recording: {recording.status}, {(recording.duration_ms or 0) / 1000:.1f} s,"
                 f" {guarded / 1000:.1f} s of it silence on purpose, {recording.object_key or '-'}"
             )
         except RecordingNotFound:
-            console.print("recording: none")
+            output.print("recording: none")
 
 
 def _complete(conn: database.Connection, beginning: str) -> UUID:

@@ -3,7 +3,7 @@
 import typer
 from rich.table import Table
 
-from local.console import console
+from local.console import output
 from local.doctor import Finding, examine
 
 _MARKS = {"ok": "[green]✓", "missing": "[yellow]–", "wrong": "[red]✗"}
@@ -21,7 +21,7 @@ def doctor() -> None:
         for finding in findings:
             if finding.where == where:
                 table.add_row(_MARKS[finding.verdict], finding.what, f"[dim]{finding.remark}")
-        console.print(table)
+        output.print(table)
     if any(_is_trouble(finding) for finding in findings):
         raise typer.Exit(1)
 

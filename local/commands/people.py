@@ -8,7 +8,7 @@ from aurion import database, people
 from aurion.people_files import Reason
 from rich.table import Table
 
-from local.console import console
+from local.console import console, output
 from local.session import find_tenant, use_running
 
 app = typer.Typer(help="The people who may call.", no_args_is_help=True)
@@ -71,4 +71,4 @@ def list_people(tenant: OfTenant = None) -> None:
                     badge = f"since {person.enrolled_at:%Y-%m-%d}"
                 table.add_row(person.name, person.language, person.email, person.phone, badge)
             after = (page[-1].name_norm, page[-1].id)
-    console.print(table)
+    output.print(table)

@@ -12,10 +12,12 @@ from local.stack import database_directory
 def reset() -> None:
     """Stop what runs on this machine and remove its state; the models' cache stays."""
     running = state.read()
+    ended: list[str] = []
     if running is not None and state.owner_runs(running):
         processes.end([running.owner], within_s=30)
+        ended = [process.name for process in running.processes]
     with state.claim():
-        ended = [process.name for process in state.end_left_behind()]
+        ended += [process.name for process in state.end_left_behind()]
         if end_orphan(database_directory()):
             ended.append("postgres")
         shutil.rmtree(database_directory(), ignore_errors=True)

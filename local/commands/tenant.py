@@ -8,7 +8,7 @@ from aurion import database, phone_numbers, secrets, tenants
 from aurion.tenants import Language
 from rich.table import Table
 
-from local.console import console
+from local.console import output
 from local.session import use_running
 
 app = typer.Typer(help="The companies that have a desk.", no_args_is_help=True)
@@ -39,7 +39,7 @@ def add(
             itsm_url=running.desk_url,
             itsm_secret=secret,
         )
-    console.print(f"{name} is {tenant_id}")
+    output.print(f"{name} is {tenant_id}")
 
 
 @app.command("list")
@@ -59,4 +59,4 @@ def list_tenants() -> None:
             "\n".join(numbers),
             tenant.badge_format,
         )
-    console.print(table)
+    output.print(table)

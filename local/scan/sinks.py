@@ -194,9 +194,16 @@ def files(database: Postgres) -> Iterator[Piece]:
     elsewhere = {Path("/tmp"), Path(os.environ.get("TMPDIR", "/tmp"))}  # noqa: S108 - read only
     for directory in elsewhere | {Path(tempfile.gettempdir())}:
         for path in directory.glob("aurion*"):
+            if _is_another_stack(path):
+                continue
             for file in _files_below(path, skipped):
                 if not file.is_relative_to(home):
                     yield Piece("temporary files", str(file), _read(file))
+
+
+def _is_another_stack(path: Path) -> bool:
+    """Say whether a directory is what another stack keeps, which has a search of its own."""
+    return any(True for depth in ("", "*/") for _ in path.glob(f"{depth}state.json"))
 
 
 def _files_below(path: Path, skipped: set[Path]) -> Iterator[Path]:

@@ -95,4 +95,6 @@ def stack(run_directory: Path) -> Iterator[RunningStack]:
     """The whole product, running; tests that use it share it, so they clean up after themselves."""
     running = start_up(run_directory / "home")
     yield running
-    stop(running)
+    status = stop(running)
+    assert status == 128 + signal.SIGTERM
+    assert not (running.home / "state.json").exists()
