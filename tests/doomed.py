@@ -79,10 +79,10 @@ async def talk(tenant_id: UUID, desk: DemoDesk, seed: int) -> None:
     chance = random.Random(seed)
     while True:
         state = await asyncio.to_thread(start_call, tenant_id)
-        for number in range(chance.randint(1, 40)):
+        for number in range(chance.randint(1, 25)):
             speaker = "caller" if number % 2 == 0 else "agent"
             await asyncio.to_thread(say, state, speaker, f"turn {number}")
-            if chance.random() < 0.15:
+            if chance.random() < 0.25:
                 summary = f"{SUMMARY} {chance.random()}"
                 placed = await tickets.open(
                     desk,

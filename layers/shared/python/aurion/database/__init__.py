@@ -75,7 +75,8 @@ def _pool(role: str) -> ConnectionPool[Connection]:
                 max_size=8,
                 timeout=5,
                 max_idle=60,
-                reconnect_timeout=5,
+                # Tries at 0, 1 and 3 s: whoever waits is served soon after the server is back.
+                reconnect_timeout=3,
                 check=ConnectionPool.check_connection,
                 open=True,
                 name=role,
