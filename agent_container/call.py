@@ -65,6 +65,7 @@ async def run_call(
         person=person,
         level=claimed.level if person is not None else 0,
         transfer_s=deps.transfer_s,
+        put_through=line.put_through if line.kind == "room" else None,
     )
     serving = Serving(line, state, deps, said)
     outcome: Outcome = "failed"

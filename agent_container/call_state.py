@@ -19,6 +19,14 @@ type Stage = Literal[
 ]
 
 
+class PutThrough(Protocol):
+    """Whatever can hand the caller over to a number."""
+
+    async def __call__(self, number: str, *, ringing_s: float) -> bool:
+        """Hand the caller over (E.164); False when they are still here."""
+        ...
+
+
 class CallEvents(Protocol):
     """Who watches a call while it runs; nothing a caller says before the desk is ever told here."""
 
@@ -72,6 +80,7 @@ class CallState:
     connector: Connector
     events: CallEvents = field(default_factory=NoEvents)
     transfer_s: float = 20.0
+    put_through: PutThrough | None = None
     language: tenants.Language = "en"
     language_fixed: bool = False
     level: int = 0

@@ -61,6 +61,10 @@ class Line(Protocol):
         """Have each key the caller presses reported: one of 0-9, * and #."""
         ...
 
+    async def put_through(self, number: str, *, ringing_s: float) -> bool:
+        """Hand the caller over to a number (E.164); False when they are still here."""
+        ...
+
     async def hang_up(self) -> None:
         """End the call from our side."""
         ...

@@ -42,6 +42,19 @@ class RoomLine:
         """Have each key the caller presses reported: one of 0-9, * and #."""
         self._key_listeners.append(callback)
 
+    async def put_through(self, number: str, *, ringing_s: float) -> bool:
+        """Hand the caller over to a number (E.164); False when they are still here."""
+        if self.caller_identity is None:
+            return False
+        try:
+            await rooms.put_through(
+                self._name, caller=self.caller_identity, number=number, ringing_s=ringing_s
+            )
+        except RoomsUnavailable:
+            logger.warning("a caller could not be put through")
+            return False
+        return True
+
     async def hang_up(self) -> None:
         """End the call for everybody in the room."""
         try:

@@ -61,6 +61,20 @@ async def send_agent(room: str, *, agent_name: str, errand: Errand, instead_of: 
             )
 
 
+async def put_through(room: str, *, caller: str, number: str, ringing_s: float) -> None:
+    """Hand a caller over to a number (E.164) and wait until it has answered.
+
+    Raises:
+        RoomsUnavailable: It did not answer or the telephone side refuses: the caller is still here.
+    """
+    request = api.TransferSIPParticipantRequest(
+        room_name=room, participant_identity=caller, transfer_to=f"tel:{number}", play_dialtone=True
+    )
+    request.ringing_timeout.FromMilliseconds(int(ringing_s * 1000))
+    async with _server() as server:
+        await server.sip.transfer_sip_participant(request)
+
+
 async def end(room: str) -> None:
     """Hang everybody in a room up; a room that is gone is no error.
 

@@ -254,6 +254,10 @@ class LocalLine:
         for listener in self._key_listeners:
             listener(key)
 
+    async def put_through(self, number: str, *, ringing_s: float) -> bool:
+        """Take the caller as handed over: on this machine nobody can be rung."""
+        return True
+
     async def hang_up(self) -> None:
         """End the call, from either side."""
         self.audio_input.close()
@@ -283,6 +287,10 @@ class TextLine:
         """Press a key on the caller's phone."""
         for listener in self._key_listeners:
             listener(key)
+
+    async def put_through(self, number: str, *, ringing_s: float) -> bool:
+        """Take the caller as handed over: on this machine nobody can be rung."""
+        return True
 
     async def hang_up(self) -> None:
         """End the call, from either side."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx2
 from aurion import calls, database, itsm, people, secrets, tenants, turns
 from aurion.calls import Call
 from aurion.tenants import Tenant
@@ -181,6 +182,24 @@ async def type_call(
             return await running, witness
     finally:
         running.cancel()
+
+
+async def pick_up(company: Company) -> None:
+    """Be the person on duty: take the first call that is offered."""
+    async with httpx2.AsyncClient(
+        base_url=company.desk.base_url,
+        headers={"Authorization": f"Bearer {company.desk.token}"},
+        trust_env=False,
+    ) as http:
+        for _ in range(200):
+            offers = (await http.get("/api/transfers")).json()["transfers"]
+            waiting = [offer for offer in offers if offer["status"] == "offered"]
+            if waiting:
+                await http.post(
+                    f"/api/transfers/{waiting[0]['id']}/answer", json={"person_id": "P-1"}
+                )
+                return
+            await asyncio.sleep(0.1)
 
 
 class ScriptedLLM(llm.LLM):

@@ -29,15 +29,18 @@ async def transfer_to_person(desk: Desk, reason: str) -> Result:  # noqa: D417
         state.transferring = False
         state.events.state("desk")
     if answer.status == "answered":
-        state.transferred = True
         if answer.person:
             desk.say("person.answered_by", person=answer.person)
         else:
             desk.say("person.answered")
         await desk.voice.finish()
-        state.hang_up.set()
-        return {"status": "answered"}
-    desk.say("person.nobody")
+        if await _put_through(desk):
+            state.transferred = True
+            state.hang_up.set()
+            return {"status": "answered"}
+        desk.say("person.not_possible")
+    else:
+        desk.say("person.nobody")
     return {"status": "no_answer"} | await callback_agreed(desk, reason)
 
 
@@ -83,9 +86,18 @@ async def callback_agreed(desk: Desk, reason: str) -> Result:
         desk.say("done.anything_else")
         return {"callback": "kept"}
     state.callbacks.append(placed.number)
+    state.tickets = None  # it is one of the caller's tickets now
     desk.say("person.callback", ticket=placed.number)
     desk.say("done.anything_else")
     return {"callback": placed.number}
+
+
+async def _put_through(desk: Desk) -> bool:
+    """Hand the telephone call itself over, where there is one and a number to reach people by."""
+    state, number = desk.state, desk.state.tenant.fallback_number
+    if state.put_through is None or number is None:
+        return True
+    return await state.put_through(number, ringing_s=state.transfer_s)
 
 
 async def _offer(desk: Desk, reason: str) -> TransferResult:

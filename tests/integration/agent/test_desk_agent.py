@@ -12,7 +12,7 @@ from agent_container import phrases
 from agent_container.call import Deps
 from agent_container.providers import Providers
 from local.desk.process import DeskProcess
-from tests.typed_calls import ALICE, TOM, Company, ScriptedLLM, type_call
+from tests.typed_calls import ALICE, TOM, Company, ScriptedLLM, pick_up, type_call
 
 
 def with_model(deps: Deps, model: ScriptedLLM) -> Deps:
@@ -149,25 +149,7 @@ async def test_a_note_is_added_at_once_only_in_the_callers_own_words(
 
 
 async def test_a_person_takes_the_call(company: Company, deps: Deps) -> None:
-    async def pick_up() -> None:
-        import httpx2
-
-        async with httpx2.AsyncClient(
-            base_url=company.desk.base_url,
-            headers={"Authorization": f"Bearer {company.desk.token}"},
-            trust_env=False,
-        ) as http:
-            for _ in range(200):
-                offers = (await http.get("/api/transfers")).json()["transfers"]
-                waiting = [offer for offer in offers if offer["status"] == "offered"]
-                if waiting:
-                    await http.post(
-                        f"/api/transfers/{waiting[0]['id']}/answer", json={"person_id": "P-1"}
-                    )
-                    return
-                await asyncio.sleep(0.1)
-
-    answering = asyncio.create_task(pick_up())
+    answering = asyncio.create_task(pick_up(company))
     call = company.start_call()
     result, seen = await type_call(
         company,

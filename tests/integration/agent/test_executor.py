@@ -1,14 +1,16 @@
 """What the executor refuses, whatever a model has been offered."""
 
+import asyncio
 import random
 
-from aurion import access, calls, database, people
+from aurion import access, calls, database, people, tenants
 
+from agent_container import phrases
 from agent_container.call_state import CallState
 from agent_container.tools import registry
 from agent_container.tools.desk import Desk
 from agent_container.tools.executor import MOST_CALLS, Executor
-from tests.typed_calls import Company
+from tests.typed_calls import Company, pick_up
 
 
 class Silence:
@@ -91,3 +93,31 @@ async def test_a_model_in_a_loop_comes_to_an_end(company: Company) -> None:
     results = [await executor.run("known_outages", {}) for _ in range(MOST_CALLS + 5)]
     await executor.aclose()
     assert [r for r in results if "error" in r] == [{"error": "not_allowed"}] * 5
+
+
+async def test_a_caller_who_cannot_be_put_through_stays_and_is_called_back(
+    company: Company,
+) -> None:
+    with database.tenant_transaction(company.tenant.tenant_id) as conn:
+        company.tenant = tenants.update(conn, fallback_number="+33199000009")
+    rung: list[str] = []
+
+    async def refuse(number: str, *, ringing_s: float) -> bool:
+        rung.append(number)
+        return False
+
+    state = state_of(company, level=1)
+    state.put_through = refuse
+    state.transfer_s = 15.0
+    voice = Silence()
+    executor = Executor(Desk(state, voice))
+    answering = asyncio.create_task(pick_up(company))
+    result = await executor.run("transfer_to_person", {"reason": "screen is black"})
+    await answering
+    await executor.aclose()
+    assert rung == ["+33199000009"]
+    assert result["status"] == "no_answer"
+    assert state.callbacks == [result["callback"]]
+    assert not state.transferred
+    assert not state.hang_up.is_set()
+    assert phrases.say("person.not_possible", "en") in voice.said
