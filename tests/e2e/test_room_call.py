@@ -107,8 +107,9 @@ async def test_a_badge_that_is_keyed_verifies_too(
         async with PhoneCaller(
             livekit, token=token, tenant_id=tenant_id, identity="colleague", kind="standard"
         ) as colleague:
-            await colleague.press("111111#", wait=False)  # not the caller's keys
-        await alice.press("471129#")
+            await alice.press("471", wait=False)
+            await colleague.press("5", wait=False)  # not the caller's key
+            await alice.press("129#")
         async with asyncio.timeout(30):
             while company.row(call).level != 1:
                 await asyncio.sleep(0.1)
@@ -173,13 +174,22 @@ async def test_a_worker_that_is_told_to_stop_ends_its_call_first(
     assert await worker.exit_code() == 0
 
 
-@pytest.mark.parametrize("room", ["call-not-a-token-that-rings-here", "lobby"])
-async def test_a_room_without_a_ringing_call_gets_no_agent(
-    company: Company, livekit: LiveKitServer, worker: Worker, room: str
+@pytest.mark.parametrize("token_is", ["unknown", "used", "short"])
+async def test_only_a_ringing_calls_token_brings_an_agent_and_once(
+    company: Company, livekit: LiveKitServer, worker: Worker, token_is: str
 ) -> None:
-    token = room.removeprefix("call-")
+    call, token = ring(company)
+    if token_is == "used":
+        with database.tenant_transaction(company.tenant.tenant_id) as conn:
+            calls.redeem_token(conn, token=token)
+    elif token_is == "unknown":
+        token = secrets.token_urlsafe(24)
+    else:
+        token = "lobby"
     tenant_id = str(company.tenant.tenant_id)
     async with PhoneCaller(livekit, token=token, tenant_id=tenant_id) as stranger:
         await asyncio.sleep(4)
         assert stranger.heard_first_at is None
-    assert worker.active_calls() == 0
+        assert worker.active_calls() == 0
+    assert b"received job request" in worker.log.read_bytes()
+    assert company.row(call).status == "ringing"
