@@ -133,16 +133,18 @@ async def test_database_dies_after_the_desk_has_answered(
     assert claimed is not None
     draft = drafts.open_sealed(company.tenant_id, claimed)
     durable.crash()
-    async with desk_of(desk) as connector:
-        number = await drafts.deliver(
-            connector,
-            tenant_id=company.tenant_id,
-            draft_id=claimed.id,
-            draft=draft,
-            attempts=claimed.attempts,
-        )
+    try:
+        async with desk_of(desk) as connector:
+            number = await drafts.deliver(
+                connector,
+                tenant_id=company.tenant_id,
+                draft_id=claimed.id,
+                draft=draft,
+                attempts=claimed.attempts,
+            )
+    finally:
+        durable.start()
     assert number == opened(desk, state)[0]["number"], "the caller may be told"
-    durable.start()
     assert await deliver(desk, company) == Delivery(delivered=1)
     expect_one_ticket(desk, state)
     assert left(company) == []

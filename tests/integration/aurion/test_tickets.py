@@ -17,6 +17,8 @@ from aurion.errors import (
     StaleEpoch,
     TicketNotFound,
 )
+from aurion.itsm import NewTicket, Ticket
+from aurion.itsm.demo_desk import DemoDesk
 from aurion.settings import settings
 
 from tests.factories import Tenant
@@ -120,6 +122,29 @@ async def test_lost_answer_makes_one_ticket(
     assert len(opened(peer, state)) == 1
     assert numbers(state) == [("opened", ticket["number"])]
     assert left(tenant) == []
+
+
+class CountingDesk(DemoDesk):
+    """A connector that counts how often it was told to open a ticket."""
+
+    posted = 0
+
+    async def create_ticket(self, new: NewTicket) -> Ticket:
+        self.posted += 1
+        return await super().create_ticket(new)
+
+
+async def test_ticket_is_looked_for_before_it_is_opened_again(
+    tenant: Tenant, peer: Peer, state: State
+) -> None:
+    # For systems that would open a second one, whatever key they are given.
+    desk = CountingDesk(peer.base_url, peer.secret, read_s=1.0, write_s=1.0)
+    peer.trouble("hang", method="POST", path="/api/tickets", times=1)
+    assert await open_ticket(desk, state) == tickets.Placed(None)
+    make_due(tenant)
+    assert await drafts.deliver_due(desk, tenant_id=tenant.tenant_id) == Delivery(delivered=1)
+    assert desk.posted == 1
+    await desk.aclose()
 
 
 async def test_desk_that_is_down_gets_the_ticket_when_it_is_up(
