@@ -27,6 +27,7 @@ from local.transcript import Transcript
 _REPLY_WITHIN_S = 20.0
 _TURN_GIVEN_S = 1.0
 _LAST_WORD_S = 3.0
+_SPEECH_S = 30.0  # a small or busy machine is slow, and a late answer is better than none
 
 
 async def place(running: State, script: Script, transcript: Transcript) -> tuple[Tenant, UUID]:
@@ -37,7 +38,7 @@ async def place(running: State, script: Script, transcript: Transcript) -> tuple
     _log_to(state.home() / "logs" / "agent.log")
     channel: Channel = "local" if script.files else "text"
     tenant, call = await asyncio.to_thread(_begin, script, channel)
-    async with SpeechClient(running.speech_socket) as speech:
+    async with SpeechClient(running.speech_socket, timeout_s=_SPEECH_S) as speech:
         deps = Deps(
             speech=speech,
             providers=providers.from_config(Config.from_environment(), speech),

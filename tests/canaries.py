@@ -1,5 +1,6 @@
 """Calls in which a badge is said again and again, and whether anything of it is left anywhere."""
 
+import asyncio
 import json
 import wave
 from collections.abc import Iterator, Sequence
@@ -10,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from agent_container.speech.client import SpeechClient
 from local.caller import read_audio
-from local.scan.sound import Sound, broken_intervals
+from local.scan.forms import canary, find
+from local.scan.sound import Sound, broken_intervals, utterances
 from tests import voices
 from tests.providers import anthropic_server
 from tests.providers.anthropic_server import AnthropicServer
-from tests.stack_calls import Phone, PlacedCall, files_of
+from tests.stack_calls import PATIENCE_S, Phone, PlacedCall, files_of
 
 BADGES = {"alice": "471129", "tom": "803556", "claire": "290416"}
 LANGUAGES = {"alice": "en", "claire": "fr"}
@@ -121,11 +124,18 @@ def hold(phone: Phone, call: CanaryCall, server: AnthropicServer) -> None:
     call.placed.end_in_order()
 
 
-def search(phone: Phone, calls: Sequence[CanaryCall], server: AnthropicServer) -> CanaryCalls:
-    """Search every sink for every caller's badge; what the provider was sent is one of them."""
+def search(
+    phone: Phone, calls: Sequence[CanaryCall], server: AnthropicServer, *, listen: bool
+) -> CanaryCalls:
+    """Search every sink for every caller's badge; what the provider was sent is one of them.
+
+    With `listen` every recording is transcribed again, which takes a while; these calls' own are
+    heard again by `faults` anyway.
+    """
     kept = phone.stack.home / "providers" / "claude.jsonl"
     kept.write_text("".join(json.dumps(body) + "\n" for body in server.bodies))
-    searched = phone.stack.run("scan", "--json", stdin="\n".join(BADGES.values()))
+    how = [] if listen else ["--no-listen"]
+    searched = phone.stack.run("scan", "--json", *how, stdin="\n".join(BADGES.values()))
     assert searched.stdout, searched.stderr[-3000:]
     return CanaryCalls(list(calls), list(server.bodies), json.loads(searched.stdout))
 
@@ -163,9 +173,25 @@ def faults(phone: Phone, call: CanaryCall) -> list[str]:
         likeness = best_match(sound[0], read_audio(file))
         if likeness > 0.5:
             found.append(f"{file.name} is on the recording ({likeness:.2f})")
+    said_again = asyncio.run(hear_again(phone, sound, LANGUAGES[call.who]))
+    wanted = [canary(badge, number) for number, badge in enumerate(BADGES.values(), start=1)]
+    if find(said_again.encode(), wanted):
+        found.append("the badge can be heard on the recording")
+    if len(said_again.split()) < 5:
+        found.append("nothing can be understood on the recording")
     if np.abs(sound[1][: guarded[0][1] * 48]).max() < 0.1:
         found.append("the agent's greeting is not on the recording")
     return found
+
+
+async def hear_again(phone: Phone, sound: Sound, language: str) -> str:
+    """Return what a recogniser makes of the caller's side of a recording."""
+    async with SpeechClient(phone.stack.state["speech_socket"], timeout_s=PATIENCE_S) as speech:
+        heard = [
+            (await speech.transcribe(piece, language=language)).text
+            for piece in utterances(sound[0])
+        ]
+    return " ".join(heard)
 
 
 def best_match(channel: Sound, samples: np.ndarray) -> float:

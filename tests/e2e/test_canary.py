@@ -15,7 +15,6 @@ pytestmark = pytest.mark.xdist_group("sound")
 SINKS = {
     "database", "database files", "database log", "objects", "queues", "secrets", "logs",
     "demo desk", "state files", "temporary files", "processes", "what providers were sent",
-    "recordings",
 }  # fmt: skip
 
 
