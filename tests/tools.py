@@ -1,7 +1,7 @@
 """Get what the tests need beside Python packages: a browser and a LiveKit server.
 
-In CI a part that cannot be had is a failure. Elsewhere it is a loud line, and the tests that need the
-part fail: none is skipped.
+In CI a part that cannot be had is a failure. Elsewhere it is a loud line, and the tests that need
+the part fail: none is skipped.
 """
 
 import os
@@ -21,12 +21,13 @@ def get_chromium() -> str | None:
         return None
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return "install Chromium, or name it in CHROMIUM_PATH"
-    quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (
         ["apt-get", "update", "-qq"],
         ["apt-get", "install", "-qq", "-y", "--no-install-recommends", "chromium"],
     ):
-        if subprocess.run(command, check=False, **quiet).returncode:
+        done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, env=environment)
+        if done.returncode:
             return "Debian's package chromium could not be installed"
     return None
 

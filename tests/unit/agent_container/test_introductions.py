@@ -1,6 +1,7 @@
 import pytest
-from agent_container import introductions
 from aurion.badges import read_format
+
+from agent_container import introductions
 
 SIX = read_format("[0-9]{6}")
 
@@ -60,13 +61,16 @@ def test_a_name_beside_a_badge_is_noticed(text: str, language: str, expected: bo
             "mon imprimante ne fonctionne plus.",
         ),
         (["Bonjour, je m'appelle Claire Dubois."], "Claire Dubois", "fr", ""),
-        (["Hello, my name is Tom Becker.", "Eight zero three, double five, six."], "Tom Becker", "en", ""),
+        (
+            ["Hello, my name is Tom Becker.", "Eight zero three, double five, six."],
+            "Tom Becker",
+            "en",
+            "",
+        ),
     ],
 )
 def test_only_the_reason_for_the_call_is_kept(
     said: list[str], person: str, language: str, expected: str
 ) -> None:
-    reason = introductions.reason_for_call(
-        said, person=person, language=language, badge_format=SIX
-    )
+    reason = introductions.reason_for_call(said, person=person, language=language, badge_format=SIX)
     assert reason == expected

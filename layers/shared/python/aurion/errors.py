@@ -35,8 +35,9 @@ AurionError (500)
 └── MigrationError (500)
     └── MigrationChanged  MigrationGap  DatabaseAhead  ColumnUnmapped
 
-A class's docstring is its message. 4xx is expected; 500 is a bug and pages someone. Messages hold no
-personal data: a value that explains an error stays with the caller of the function that raised it.
+A class's docstring is its message. 4xx is expected; 500 is a bug and pages someone. Messages hold
+no personal data: a value that explains an error stays with the caller of the function that raised
+it.
 """
 
 

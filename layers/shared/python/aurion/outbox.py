@@ -116,7 +116,7 @@ def _send(queue: str, tenant_id: UUID, message: Message) -> None:
 
 @cache
 def _client(region: str, endpoint: str | None) -> Any:
-    return boto3.client(  # pyright: ignore[reportUnknownMemberType]
+    return boto3.client(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         "sqs",
         region_name=region,
         endpoint_url=endpoint,

@@ -1,4 +1,4 @@
-"""The passwords of companies' own systems: Secrets Manager holds them, the database only their names."""
+"""The passwords of companies' systems: Secrets Manager holds them, the database their names."""
 
 import time
 from functools import cache
@@ -68,7 +68,7 @@ def _call(operation: str, **arguments: object) -> dict[str, Any]:
 
 @cache
 def _client(region: str, endpoint: str | None) -> Any:
-    return boto3.client(  # pyright: ignore[reportUnknownMemberType]
+    return boto3.client(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         "secretsmanager",
         region_name=region,
         endpoint_url=endpoint,

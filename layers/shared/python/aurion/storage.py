@@ -86,7 +86,7 @@ def _call(operation: str, **arguments: object) -> dict[str, Any]:
 
 @cache
 def _client(region: str, endpoint: str | None) -> Any:
-    return boto3.client(  # pyright: ignore[reportUnknownMemberType]
+    return boto3.client(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         "s3",
         region_name=region,
         endpoint_url=endpoint,

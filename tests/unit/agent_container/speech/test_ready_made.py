@@ -26,7 +26,7 @@ def test_every_french_article_of_the_demo_desk_is_ready_made() -> None:
     wanted = render.needed(render.article_texts(articles))
     assert len(wanted) > 100
     missing = [spoken for name, spoken in wanted.items() if name not in pack.entries]
-    assert not missing, "run: python -m agent_container.speech.render --articles local/desk/knowledge"
+    assert not missing, "render again, with --articles local/desk/knowledge"
 
 
 def test_every_ready_made_sentence_can_be_played() -> None:

@@ -120,4 +120,4 @@ def _iam_token(config: Settings, role: str) -> str:
 
 @cache
 def _rds_client(region: str) -> Any:
-    return boto3.client("rds", region_name=region)  # pyright: ignore[reportUnknownMemberType]
+    return boto3.client("rds", region_name=region)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
