@@ -156,7 +156,12 @@ def _attack(
             if argument == "offer"
             else chance.choice(foreign["ticket" if argument == "ticket" else "any"])
         )
-    extra = chance.choice(["tenant_id", "person_id", "requester_id", "call_id", "level", None])
+    named = chance.random() < 0.5
+    extra = (
+        chance.choice(["tenant_id", "person_id", "requester_id", "call_id", "level"])
+        if named
+        else None
+    )
     if extra is None and name in ("transfer_to_person", "end_call"):
         extra = "person_id"  # without it both are anybody's right
     if extra is not None:
