@@ -32,7 +32,7 @@ ADMIN_ROLE = "aurion_admin"
 
 LOGIN_ROLES = ("aurion_app", "aurion_system", "aurion_router")
 
-_READY_WITHIN_S = 30.0
+_READY_WITHIN_S = 120.0  # after a crash every file is synced first: a busy disk takes its time
 _SETTINGS = (
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",

@@ -52,6 +52,7 @@ def company(durable: Postgres, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Ite
     settings.cache_clear()
     yield make_tenant()
     close_pools()
+    durable.drop_database(made.name)  # a crash makes the server sync every file it has
     monkeypatch.undo()
     settings.cache_clear()
 
