@@ -28,6 +28,9 @@ PEOPLE = [
     "Siobhán O'Brien",
     "Thomas Schröder",
     "François Gauthier",
+    "Omar Haddad",
+    "Julia Novak",
+    "Alice Martinez",
 ]
 LEADS = ["", "Hi, this is ", "Bonjour, je m'appelle ", "Met ", "Guten Tag, hier ist ", "It's "]
 
@@ -71,6 +74,9 @@ def found(text: str) -> list[str]:
         ("Lucas Wojcik", "Łukasz Wójcik"),
         ("Thomas Schroeder", "Thomas Schröder"),
         ("Francois Gautier", "François Gauthier"),
+        ("bonjour je m'appelle François Gaultier", "François Gauthier"),
+        ("My name is Omer Haddard.", "Omar Haddad"),
+        ("Julia Nova speaking", "Julia Novak"),
     ],
 )
 def test_the_person_is_the_likeliest(text: str, person: str) -> None:
