@@ -25,9 +25,8 @@ SENTENCES = (
     "Yes, please open a ticket.",
     "No, that is all. Thank you, goodbye.",
 )
-# The moments of the kill, in seconds after the agent has the call; some calls have ended by then.
+# A typed call's moment to be killed, in seconds after the agent has it; some have ended by then.
 _TYPED_S = 16.0
-_SPOKEN_S = 45.0
 _SWEPT_WITHIN_S = 90.0
 
 
@@ -44,19 +43,27 @@ class Killing:
     faults: list[str] = field(default_factory=list)
 
 
-def kill_agents(phone: Phone, *, typed: int, spoken: int, seed: int) -> list[Killing]:
-    """Kill agents at random moments, all at once, and judge what is left of each call."""
+def kill_agents(
+    phone: Phone, *, typed: int, spoken: int, spoken_s: float, seed: int
+) -> list[Killing]:
+    """Kill agents in calls that run at once, at random moments, and judge what is left of each.
+
+    Spoken calls are killed within `spoken_s` of their answer.
+    """
     chance = random.Random(seed)
-    kills = [_begin(phone, chance, spoken=number < spoken) for number in range(typed + spoken)]
+    kills: list[Killing] = []
+    for _ in range(spoken):
+        call = phone.play("killed", files_of("alice"))
+        kills.append(Killing(call, chance.uniform(0, spoken_s), spoken=True))
+    for _ in range(typed):
+        call = phone.dial("killed", "--text", typed=SENTENCES)
+        kills.append(Killing(call, chance.uniform(0, _TYPED_S), spoken=False))
     before = Counter(ticket["kind"] for ticket in phone.tickets())
     try:
         _kill_each_at_its_moment(phone, kills)
     finally:
         for kill in kills:
             kill.call.kill()
-    for kill in kills:
-        row = phone.call_row(kill.call)
-        kill.was_open = row is not None and row["status"] != "closed"
     _let_time_pass(phone, kills)
     for kill in kills:
         _judge(phone, kill)
@@ -107,14 +114,6 @@ def stop_desk_while_confirming(phone: Phone, *, after_s: float) -> list[str]:
     return found
 
 
-def _begin(phone: Phone, chance: random.Random, *, spoken: bool) -> Killing:
-    if spoken:
-        call = phone.play("killed", files_of("alice"))
-        return Killing(call, chance.uniform(0, _SPOKEN_S), spoken=True)
-    call = phone.dial("killed", "--text", typed=SENTENCES)
-    return Killing(call, chance.uniform(0, _TYPED_S), spoken=False)
-
-
 def _kill_each_at_its_moment(phone: Phone, kills: list[Killing]) -> None:
     begun: dict[str, float] = {}
     deadline = time.monotonic() + 240
@@ -128,6 +127,8 @@ def _kill_each_at_its_moment(phone: Phone, kills: list[Killing]) -> None:
                     begun[call.number] = time.monotonic()
             elif time.monotonic() - begun[call.number] >= kill.after_s:
                 call.kill()
+                row = phone.call_row(call)  # at once: the sweeper won't wait for us
+                kill.was_open = row is not None and row["status"] != "closed"
                 waiting.remove(kill)
         time.sleep(0.02)
     assert not waiting, "an agent never had its call"

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.xdist_group("sound")
 
 
 def test_agents_killed_at_random_moments_lose_nothing_acknowledged(phone: Phone) -> None:
-    killed = crashes.kill_agents(phone, typed=3, spoken=2, seed=20261124)
+    killed = crashes.kill_agents(phone, typed=3, spoken=2, spoken_s=30, seed=20261124)
     met = crashes.summary(killed)
     assert met["faults"] == [], "\n".join(kill.call.shown for kill in killed)
     assert met["open"] >= 2, met
