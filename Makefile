@@ -18,7 +18,7 @@ up: $(UV) ## Keep the whole product running on this machine
 	$(RUN) aurion up
 
 test: tools ## Install what the tests need and run them all
-	$(RUN) --all-groups pytest -n 3 --dist loadgroup tests
+	$(RUN) --all-groups pytest -n 3 tests
 
 proof: tools ## Run the tests' own code at full size and write docs/benchmarks.md
 	$(RUN) --all-groups python -m tests.proof

@@ -12,6 +12,8 @@ import psutil
 import pytest
 from aurion import database as aurion_database
 from aurion.settings import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from local import aws as local_aws
 from local import postgres as local_postgres
@@ -21,6 +23,15 @@ from local.postgres import Database, Postgres
 from tests import factories
 from tests.speech_fixtures import speech, speech_process  # noqa: F401  # fixtures
 
+# Tests that share a stack too dear to start twice go to one worker; the others go file by file.
+_SHARED_STACKS = {
+    "tests/e2e/test_callers.py": "called stack",
+    "tests/e2e/test_canary.py": "called stack",
+    "tests/e2e/test_crashes.py": "called stack",
+    "tests/integration/local/test_commands.py": "operated stack",
+    "tests/integration/local/test_scan.py": "operated stack",
+    "tests/integration/local/test_stack.py": "operated stack",
+}
 _RUN_PREFIX = "tests-of-aurion-"
 _TEMPLATE = "template_aurion"
 
@@ -31,6 +42,17 @@ for _name in list(os.environ):
     if _name.startswith("AWS_") or _name.endswith("_API_KEY") or _name.startswith("LIVEKIT_"):
         del os.environ[_name]
 os.environ.update(local_aws.client_environment(endpoint="http://127.0.0.1:9"))
+
+
+class _ByStack(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return _SHARED_STACKS.get(file, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Hand tests out by the stack they share."""
+    return _ByStack(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,8 @@
 
 import re
 
-import pytest
-
 from tests.sound_calls import SoundCalls
 from tests.stack_calls import Phone
-
-pytestmark = pytest.mark.xdist_group("sound")
 
 _ENGLISH = re.compile(r"\b(the|your|you|please|is|have|can|would|like|thank|that|was|it)\b", re.I)
 

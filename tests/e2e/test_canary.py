@@ -10,8 +10,6 @@ from tests import canaries
 from tests.sound_calls import SoundCalls
 from tests.stack_calls import Phone
 
-pytestmark = pytest.mark.xdist_group("sound")
-
 SINKS = {
     "database", "database files", "database log", "objects", "queues", "secrets", "logs",
     "demo desk", "state files", "temporary files", "processes", "what providers were sent",

@@ -1,11 +1,7 @@
 """Agents that are killed: nothing acknowledged is lost, every open call gets one call-back."""
 
-import pytest
-
 from tests import crashes
 from tests.stack_calls import Phone
-
-pytestmark = pytest.mark.xdist_group("sound")
 
 
 def test_agents_killed_at_random_moments_lose_nothing_acknowledged(phone: Phone) -> None:

@@ -3,11 +3,7 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.integration.local.conftest import RunningStack
-
-pytestmark = pytest.mark.xdist_group("stack")
 
 
 def test_people_of_the_seed_are_listed_without_badges(stack: RunningStack) -> None:

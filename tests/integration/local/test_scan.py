@@ -26,8 +26,6 @@ from local.recorded_callers import RECORDED_CALLERS
 from local.scan.sound import broken_intervals, decode, keys_pressed
 from tests.integration.local.conftest import RunningStack
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 # One badge for each place, so that a hit says which leak it is.
 LEAKS = {
     "turn": "905172",

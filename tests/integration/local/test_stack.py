@@ -12,8 +12,6 @@ import pytest
 
 from tests.integration.local.conftest import RunningStack, run_aurion, start_up, stop
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 
 def alive(processes: list[dict[str, object]]) -> list[object]:
     names: list[object] = []
