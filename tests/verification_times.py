@@ -23,7 +23,8 @@ WRONG = "000000"
 class Times:
     """Medians in ms per kind of refusal, and how far the kinds lie apart round by round.
 
-    `noise_ms` is the distance between two series of the same kind: what the machine alone does.
+    `noise_ms` is what the machine alone does: the standard error of the median distance between two
+    series of the same kind.
     `work_ratio` compares the kinds' least processor time, which a busy machine hardly changes: one
     comparison more or less would be a quarter.
     """
@@ -67,16 +68,15 @@ def measure(company: Tenant, runs: int) -> Times:
             times[kind].append(took)
             work[kind].append(worked)
     least = [min(series) for series in work.values()]
-    apart = {
-        kind: statistics.median(
-            this - that for this, that in zip(times[kind], times["known"], strict=True)
-        )
+    distances = {
+        kind: [this - that for this, that in zip(times[kind], times["known"], strict=True)]
         for kind in names
     }
+    apart = {kind: statistics.median(series) for kind, series in distances.items()}
     return Times(
         medians_ms={kind: statistics.median(series) for kind, series in times.items()},
         spread_ms=max(abs(apart["unknown"]), abs(apart["locked"])),
-        noise_ms=abs(apart["known again"]),
+        noise_ms=1.25 * statistics.stdev(distances["known again"]) / runs**0.5,
         work_ratio=max(least) / min(least),
     )
 
