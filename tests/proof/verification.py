@@ -37,7 +37,7 @@ def measure(full: bool) -> Proof:
         f"{guesses} guesses at one person at once, from as many calls: **{ended['wrong_badge']}"
         f" compared** with the badge, the others refused by a limit (and as slowly).\n\n"
         f"Median time of a refusal over {runs} rounds: {medians}. Unknown and locked people differ"
-        f" from a known one by **{times.spread_ms:.1f} ms** (median of the rounds; the machine's own"
+        f" from a known one by **{times.spread_ms:.1f} ms** (median of rounds; the machine's own"
         f" noise: {times.noise_ms:.1f} ms standard error). Their processor time differs by"
         f" {100 * (times.work_ratio - 1):.1f} %."
     )
