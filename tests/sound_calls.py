@@ -35,9 +35,9 @@ def call_everybody(phone: Phone, planned: Sequence[CanaryCall]) -> SoundCalls:
 
 
 def callers_at_once() -> int:
-    """Say how many callers this machine understands at a time: three, or fewer while it is busy."""
+    """Say how many callers this machine understands at a time: four, or fewer while it is busy."""
     others = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return 3 if others < 3 else 2 if others < 5 else 1
+    return 4 if others < 2 else 3 if others < 3 else 2 if others < 5 else 1
 
 
 def _hold(phone: Phone, who: str) -> PlacedCall:

@@ -1,6 +1,7 @@
 """The whole product around a room: rows, AWS, the demo desk, speech, a voice server, a worker."""
 
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from agent_container.speech.process import SpeechProcess
 from local.aws import Aws
 from local.desk.process import DeskProcess, start_desk
 from local.postgres import Database
+from tests import crashes
 from tests.canaries import CanaryCall
+from tests.crashes import Killing
 from tests.integration.local.conftest import start_up, stop
 from tests.livekit_server import LiveKitServer
 from tests.room_calls import Worker
@@ -55,8 +58,21 @@ def phone(run_directory: Path) -> Iterator[Phone]:
 
 
 @pytest.fixture(scope="session")
-def sound_calls(phone: Phone) -> SoundCalls:
-    """Everybody who calls by sound, at once."""
+def sound_calls(phone: Phone, killed_agents: Future[list[Killing]]) -> SoundCalls:
+    """Everybody who calls by sound."""
     spoken = CanaryCall("alice")
     keyed = CanaryCall("alice", keyed=True, claude=True, person=True)
     return call_everybody(phone, [spoken, keyed])
+
+
+@pytest.fixture(scope="session")
+def killed_agents(phone: Phone, busy: Executor) -> Future[list[Killing]]:
+    """Agents that are killed while the others call."""
+    return busy.submit(crashes.kill_agents, phone, typed=4, spoken=1, spoken_s=60, seed=20261124)
+
+
+@pytest.fixture(scope="session")
+def busy() -> Iterator[Executor]:
+    """What goes on beside the tests."""
+    with ThreadPoolExecutor(1) as work:
+        yield work

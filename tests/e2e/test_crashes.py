@@ -1,11 +1,16 @@
 """Agents that are killed: nothing acknowledged is lost, every open call gets one call-back."""
 
+from concurrent.futures import Future
+
 from tests import crashes
+from tests.crashes import Killing
 from tests.stack_calls import Phone
 
 
-def test_agents_killed_at_random_moments_lose_nothing_acknowledged(phone: Phone) -> None:
-    killed = crashes.kill_agents(phone, typed=3, spoken=2, spoken_s=30, seed=20261124)
+def test_agents_killed_at_random_moments_lose_nothing_acknowledged(
+    killed_agents: Future[list[Killing]],
+) -> None:
+    killed = killed_agents.result()
     met = crashes.summary(killed)
     assert met["faults"] == [], "\n".join(kill.call.shown for kill in killed)
     assert met["open"] >= 2, met

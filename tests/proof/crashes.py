@@ -23,9 +23,8 @@ def measure(full: bool) -> Proof:
     recordings: Counter[str] = Counter()
     with running_phone() as phone:
         for seed, (typed, spoken) in enumerate(_FULL if full else _SMALL):
-            met = crashes.summary(
-                crashes.kill_agents(phone, typed=typed, spoken=spoken, spoken_s=75, seed=seed)
-            )
+            killed = crashes.kill_agents(phone, typed=typed, spoken=spoken, spoken_s=75, seed=seed)
+            met = crashes.summary(killed)
             agents += met["agents"]
             was_open += met["open"]
             acknowledged += met["acknowledged"]
