@@ -98,7 +98,8 @@ class Aws:
 
     def client(self, service: str) -> Any:  # boto3 makes its clients' types at run time
         """Make a boto3 client for this server, whatever the process environment says."""
-        return session().client(service, endpoint_url=self.endpoint)
+        client: Any = session().client  # typed per service by literal, here by name
+        return client(service, endpoint_url=self.endpoint)
 
     def provision(self) -> dict[str, str]:
         """Make keys, bucket and queues; return the environment that `aurion.settings` reads."""
