@@ -22,19 +22,18 @@ _BADGE = 1
 
 def measure(full: bool) -> Proof:
     """Let each caller call, one at a time, and time every reply where the caller hears it."""
-    rounds = 5 if full else 1
+    calls = ("alice", "tom", "claire", "claire") * 3 if full else ("alice", "tom", "claire")
     broken: list[str] = []
     served: dict[str, list[int]] = {"English": [], "French": []}
     checked: dict[str, list[int]] = {"English": [], "French": []}
     load = os.getloadavg()[0]
     with run_parts(speech=True) as parts:
-        for _ in range(rounds):
-            for who, language in LANGUAGES.items():
-                reply_ms, outcome = asyncio.run(_call(parts, who))
-                if outcome not in ("ticket", "callback"):
-                    broken.append(f"{who}'s call ended as {outcome}")
-                for number, waited in enumerate(reply_ms):
-                    (checked if number == _BADGE else served)[language].append(waited)
+        for who in calls:
+            reply_ms, outcome = asyncio.run(_call(parts, who))
+            if outcome not in ("ticket", "callback"):
+                broken.append(f"{who}'s call ended as {outcome}")
+            for number, waited in enumerate(reply_ms):
+                (checked if number == _BADGE else served)[LANGUAGES[who]].append(waited)
     lines = [
         "| Language | Replies | p50 | p95 | slowest | after the badge, p50 |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
