@@ -61,7 +61,7 @@ class CanaryCall:
         """The sentences after verification that hold no badge, and so must be on the recording."""
         files = files_of(self.who)
         last = files_of("tom")[4] if self.person else files[-1]
-        return files[2], last
+        return (files[2], last) if self.claude else (last,)
 
 
 @dataclass(slots=True)
@@ -110,12 +110,12 @@ def hold(phone: Phone, call: CanaryCall, server: AnthropicServer) -> None:
     """Hold one call from its beginning to its end."""
     files = files_of(call.who)
     said = say_volunteered(phone.stack.home.parent / "said", LANGUAGES[call.who])
-    harmless, last = call.harmless
+    *before, last = call.harmless
     keys = ["--keys", BADGES[call.who]] if call.keyed else []
     paid = {"ANTHROPIC_API_KEY": server.api_key, "ANTHROPIC_BASE_URL": server.base_url}
     call.placed = phone.play(
         f"canary-{call.who}",
-        [*files[:2], harmless, *said, last],
+        [*files[:2], *before, *said, last],
         *keys,
         environment=paid if call.claude else {},
     )
