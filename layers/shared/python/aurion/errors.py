@@ -32,8 +32,9 @@ AurionError (500)
 │   └── RecordingDamaged
 ├── SpeechModelMissing (500)
 │   └── SpeechModelDamaged
-└── MigrationError (500)
-    └── MigrationChanged  MigrationGap  DatabaseAhead  ColumnUnmapped
+├── MigrationError (500)
+│   └── MigrationChanged  MigrationGap  DatabaseAhead  ColumnUnmapped
+└── FunctionTableMalformed (500)
 
 A class's docstring is its message. 4xx is expected; 500 is a bug and pages someone. Messages hold
 no personal data: a value that explains an error stays with the caller of the function that raised
@@ -242,3 +243,7 @@ class DatabaseAhead(MigrationError):
 
 class ColumnUnmapped(MigrationError):
     """A column is not on the data map."""
+
+
+class FunctionTableMalformed(AurionError):
+    """The table of functions is wrong."""

@@ -13,6 +13,8 @@ class Settings:
     """Hold what differs between machines; each field is the environment variable of its name.
 
     `database_password` is set on one machine only; in the cloud a role signs in with an IAM token.
+    The `*_secret` fields name secrets and hold none. `hooks_url` is where vendors reach us, stage
+    included and without a slash at its end: they sign it.
     """
 
     environment: Environment = "local"
@@ -30,6 +32,12 @@ class Settings:
     recordings_key_id: str = "alias/aurion-recordings"
     recordings_bucket: str = "aurion-recordings"
     closed_calls_queue_url: str | None = None
+    retention_queue_url: str | None = None
+    twilio_secret: str = "aurion/local/twilio"  # noqa: S105
+    livekit_secret: str = "aurion/local/livekit"  # noqa: S105
+    database_admin_secret: str | None = None
+    hooks_url: str = "http://127.0.0.1:8700"
+    agent_name: str = "aurion"
 
     @classmethod
     def from_environment(cls) -> "Settings":
