@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import psycopg
 import pytest
+from aurion import storage
 
 from local.aws import RECORDINGS_BUCKET, Aws
 from local.caller import read_audio
@@ -109,7 +110,7 @@ class Planted:
 
     def recording(self, sound: np.ndarray, guarded: list[list[int]]) -> None:
         call_id = self.call()
-        key = f"tenants/{self.tenant}/recordings/{call_id}.ogg"
+        key = storage.recording_key(uuid.UUID(self.tenant), call_id)
         s3 = self.aws.client("s3")
         s3.put_object(Bucket=RECORDINGS_BUCKET, Key=key, Body=ogg(sound))
         self.undo.callback(s3.delete_object, Bucket=RECORDINGS_BUCKET, Key=key)

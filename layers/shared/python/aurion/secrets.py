@@ -19,8 +19,8 @@ _read: dict[str, tuple[float, str]] = {}
 
 
 def itsm_secret_name(tenant_id: UUID) -> str:
-    """Name the secret of a tenant's ticket system."""
-    return f"aurion/tenants/{tenant_id}/itsm"
+    """Name the secret of a tenant's ticket system; its own agents may read what lies beside it."""
+    return f"aurion/{settings().environment}/tenant/{tenant_id}/itsm"
 
 
 def get(name: str) -> str:

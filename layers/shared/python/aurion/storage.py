@@ -27,7 +27,8 @@ class StoredObject:
 
 def recording_key(tenant_id: UUID, call_id: UUID) -> str:
     """Return the object key of a call's recording; a tenant's objects share one prefix."""
-    return f"tenants/{tenant_id}/recordings/{call_id}.ogg"
+    # The rights of a tenant's own agents end at this prefix.
+    return f"{tenant_id}/recordings/{call_id}.ogg"
 
 
 def put_recording(tenant_id: UUID, call_id: UUID, path: Path) -> StoredObject:
