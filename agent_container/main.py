@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from aurion import calls, database, tenants
+from aurion import calls, database, rooms, tenants
 from aurion.calls import Call
 from aurion.errors import AurionError, CallClosed, CallNotFound, Unavailable
+from aurion.rooms import Errand
 from aurion.tenants import Tenant
 from livekit import rtc
 from livekit.agents import AgentServer, JobContext, JobExecutorType, JobProcess, JobRequest, cli
 from livekit.agents.ipc.job_executor import JobExecutor, JobStatus
 from livekit.agents.job import RunningJobInfo
 
-from agent_container import leftovers, providers, rooms
+from agent_container import leftovers, providers
 from agent_container.call import Deps, run_call
 from agent_container.config import Config
 from agent_container.room_line import RoomLine
-from agent_container.rooms import Errand
 from agent_container.speech.client import SpeechClient
 from agent_container.speech.process import start_speech
 

@@ -5,11 +5,10 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
+from aurion import rooms
 from aurion.errors import RoomsUnavailable
 from livekit import rtc
 from livekit.agents.voice import io
-
-from agent_container import rooms
 
 logger = logging.getLogger(__name__)
 

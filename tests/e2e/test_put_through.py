@@ -1,9 +1,9 @@
 """Handing a telephone caller over, on a voice server that has no telephone side to do it."""
 
 import pytest
+from aurion import rooms
 from aurion.errors import RoomsUnavailable
 
-from agent_container import rooms
 from tests.livekit_server import LiveKitServer
 from tests.room_calls import PhoneCaller
 

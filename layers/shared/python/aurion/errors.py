@@ -18,6 +18,8 @@ AurionError (500)
 │   ├── PeopleFileRejected
 │   ├── NumberMalformed  SettingRejected
 │   ├── AudioUnreadable
+│   ├── TelephonyRejected
+│   │   └── OutsideEurope  AccountRefused
 │   └── SpeechRejected
 ├── NotFound (404)
 │   ├── TenantNotFound  NumberNotFound  PersonNotFound  CallNotFound
@@ -133,6 +135,18 @@ class SpeechRejected(Rejected):
 
 class AudioUnreadable(Rejected):
     """The file holds no audio that can be read."""
+
+
+class TelephonyRejected(Rejected):
+    """The telephone side refuses this set-up: something else takes the same calls."""
+
+
+class OutsideEurope(TelephonyRejected):
+    """The telephone side is not known to stay within the European Union."""
+
+
+class AccountRefused(TelephonyRejected):
+    """The telephone company refuses these credentials, or knows no such number."""
 
 
 class NotFound(AurionError):
