@@ -6,7 +6,7 @@ AurionError (500)
 │   ├── DeskUnavailable
 │   ├── KeysUnavailable
 │   ├── StorageUnavailable
-│   ├── QueueUnavailable  SecretsUnavailable
+│   ├── QueueUnavailable  SecretsUnavailable  AwsRefused
 │   ├── SpeechUnavailable
 │   ├── RoomsUnavailable
 │   └── VerificationUnavailable
@@ -30,6 +30,11 @@ AurionError (500)
 │   ├── TurnTaken  RecordingSettled
 │   └── StaleEpoch
 ├── NotAllowed (403)
+│   └── Forged
+├── RequestMalformed (400)
+├── RequestTooLarge (413)
+├── SecretMalformed (500)
+├── InternalFault (500)
 ├── RecordingLost (500)
 │   └── RecordingDamaged
 ├── SpeechModelMissing (500)
@@ -221,6 +226,30 @@ class NotAllowed(AurionError):
     """The caller may not do this."""
 
     status = 403
+
+
+class Forged(NotAllowed):
+    """The request was not signed by whom it says."""
+
+
+class RequestMalformed(AurionError):
+    """The request can't be read."""
+
+    status = 400
+
+
+class RequestTooLarge(AurionError):
+    """The request is larger than anything expected here."""
+
+    status = 413
+
+
+class SecretMalformed(AurionError):
+    """A secret does not hold the fields it must have."""
+
+
+class InternalFault(AurionError):
+    """Something went wrong that nobody had thought of; where it did is logged, with no values."""
 
 
 class RecordingLost(AurionError):

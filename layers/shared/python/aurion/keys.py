@@ -1,14 +1,11 @@
 """What KMS does for us: the pepper of badges and numbers, and the encryption of drafts."""
 
 import base64
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
+from aurion import aws
+from aurion.aws import AwsRefused
 from aurion.errors import KeysUnavailable
 from aurion.settings import settings
 
@@ -72,25 +69,10 @@ def _mac(message: str) -> bytes:
 
 
 def _call(operation: str, **arguments: object) -> dict[str, Any]:
-    config = settings()
-    client = _client(config.aws_region, config.aws_endpoint_url)
     try:
-        return getattr(client, operation)(**arguments)
-    except (BotoCoreError, ClientError):
+        return aws.call(
+            aws.client("kms", connect_s=1, read_s=2, attempts=2, pool=16), operation, **arguments
+        )
+    except AwsRefused:
         # The cause holds the request, and the request may hold a badge.
         raise KeysUnavailable from None
-
-
-@cache
-def _client(region: str, endpoint: str | None) -> Any:
-    return boto3.client(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        "kms",
-        region_name=region,
-        endpoint_url=endpoint,
-        config=Config(
-            connect_timeout=1,
-            read_timeout=2,
-            retries={"mode": "standard", "max_attempts": 2},
-            max_pool_connections=16,
-        ),
-    )

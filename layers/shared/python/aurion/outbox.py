@@ -2,16 +2,13 @@
 
 import json
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from psycopg import Connection
 
-from aurion import database
+from aurion import aws, database
+from aurion.aws import AwsRefused
 from aurion.database.rows import rows_of
 from aurion.errors import QueueUnavailable
 from aurion.settings import settings
@@ -98,7 +95,6 @@ def flush(tenant_id: UUID, *, limit: int = 50) -> int:
 
 
 def _send(queue: str, tenant_id: UUID, message: Message) -> None:
-    config = settings()
     body = {
         "version": 1,
         "id": str(message.id),
@@ -107,20 +103,6 @@ def _send(queue: str, tenant_id: UUID, message: Message) -> None:
         "subject_id": str(message.subject_id),
     }
     try:
-        _client(config.aws_region, config.aws_endpoint_url).send_message(
-            QueueUrl=queue, MessageBody=json.dumps(body)
-        )
-    except (BotoCoreError, ClientError) as error:
+        aws.call(aws.client("sqs"), "send_message", QueueUrl=queue, MessageBody=json.dumps(body))
+    except AwsRefused as error:
         raise QueueUnavailable from error
-
-
-@cache
-def _client(region: str, endpoint: str | None) -> Any:
-    return boto3.client(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        "sqs",
-        region_name=region,
-        endpoint_url=endpoint,
-        config=Config(
-            connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3}
-        ),
-    )

@@ -1,15 +1,14 @@
 """The passwords of companies' systems: Secrets Manager holds them, the database their names."""
 
+import json
 import time
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
-from aurion.errors import SecretNotFound, SecretsUnavailable
+from aurion import aws
+from aurion.aws import AwsRefused
+from aurion.errors import SecretMalformed, SecretNotFound, SecretsUnavailable
 from aurion.settings import settings
 
 _KEPT_S = 300.0
@@ -39,6 +38,24 @@ def get(name: str) -> str:
     return value
 
 
+def get_fields(name: str, *needed: str) -> Mapping[str, str]:
+    """Read a secret that is a JSON object of texts, with at least the fields that are needed.
+
+    Raises:
+        SecretNotFound: There is none of this name.
+        SecretsUnavailable: The store of secrets does not answer.
+        SecretMalformed: It holds something else.
+    """
+    try:
+        found: Any = json.loads(get(name))
+        fields = {str(key): str(value) for key, value in found.items()}
+    except (ValueError, AttributeError):
+        raise SecretMalformed from None  # the cause would quote it
+    if not all(fields.get(field) for field in needed):
+        raise SecretMalformed
+    return fields
+
+
 def put(name: str, value: str) -> None:
     """Store a secret, or replace its value.
 
@@ -53,26 +70,12 @@ def put(name: str, value: str) -> None:
 
 
 def _call(operation: str, **arguments: object) -> dict[str, Any]:
-    config = settings()
-    client = _client(config.aws_region, config.aws_endpoint_url)
     try:
-        return getattr(client, operation)(**arguments)
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
+        return aws.call(
+            aws.client("secretsmanager", connect_s=1, read_s=3, attempts=2), operation, **arguments
+        )
+    except AwsRefused as error:
+        if error.code == "ResourceNotFoundException":
             raise SecretNotFound from None
         # The cause may hold the request, and with it the secret.
         raise SecretsUnavailable from None
-    except BotoCoreError:
-        raise SecretsUnavailable from None
-
-
-@cache
-def _client(region: str, endpoint: str | None) -> Any:
-    return boto3.client(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        "secretsmanager",
-        region_name=region,
-        endpoint_url=endpoint,
-        config=Config(
-            connect_timeout=1, read_timeout=3, retries={"mode": "standard", "max_attempts": 2}
-        ),
-    )

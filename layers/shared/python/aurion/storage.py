@@ -2,16 +2,15 @@
 
 import base64
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
+from aurion import aws
+from aurion.aws import AwsRefused
 from aurion.errors import RecordingNotFound, StorageUnavailable
 from aurion.settings import settings
 
@@ -23,6 +22,15 @@ class StoredObject:
     object_key: str
     size_bytes: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """Say what lies in the bucket, how large it is (bytes) and since when."""
+
+    object_key: str
+    size_bytes: int
+    stored_at: datetime
 
 
 def recording_key(tenant_id: UUID, call_id: UUID) -> str:
@@ -72,29 +80,59 @@ def delete_recording(object_key: str) -> None:
     _call("delete_object", Key=object_key)
 
 
-def _call(operation: str, **arguments: object) -> dict[str, Any]:
-    config = settings()
-    client = _client(config.aws_region, config.aws_endpoint_url)
+def delete_recordings(object_keys: Sequence[str]) -> None:
+    """Delete up to 1,000 recordings in one request; what is gone already is no error.
+
+    Raises:
+        StorageUnavailable: The object store does not answer, or kept one of them.
+    """
+    if not object_keys:
+        return
+    answer = _call(
+        "delete_objects",
+        Delete={"Objects": [{"Key": key} for key in object_keys], "Quiet": True},
+    )
+    if answer.get("Errors"):
+        raise StorageUnavailable
+
+
+def has_recording(object_key: str) -> bool:
+    """Say whether there is such an object.
+
+    Raises:
+        StorageUnavailable: The object store does not answer.
+    """
     try:
-        return getattr(client, operation)(Bucket=config.recordings_bucket, **arguments)
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "404"}:
+        _call("head_object", Key=object_key)
+    except RecordingNotFound:
+        return False
+    return True
+
+
+def list_recordings(tenant_id: UUID) -> Iterator[list[ListedObject]]:
+    """List what lies under a tenant's prefix, in order, a page of at most 1,000 at a time.
+
+    Raises:
+        StorageUnavailable: The object store does not answer.
+    """
+    token: dict[str, str] = {}
+    while True:
+        page = _call("list_objects_v2", Prefix=f"{tenant_id}/", **token)
+        yield [
+            ListedObject(found["Key"], found["Size"], found["LastModified"])
+            for found in page.get("Contents", [])
+        ]
+        if not page.get("IsTruncated"):
+            return
+        token = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _call(operation: str, **arguments: object) -> dict[str, Any]:
+    try:
+        return aws.call(
+            aws.client("s3", read_s=20), operation, Bucket=settings().recordings_bucket, **arguments
+        )
+    except AwsRefused as error:
+        if error.code in {"NoSuchKey", "404"}:
             raise RecordingNotFound from None
         raise StorageUnavailable from error
-    except BotoCoreError as error:
-        raise StorageUnavailable from error
-
-
-@cache
-def _client(region: str, endpoint: str | None) -> Any:
-    return boto3.client(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        "s3",
-        region_name=region,
-        endpoint_url=endpoint,
-        config=Config(
-            connect_timeout=2,
-            read_timeout=20,
-            retries={"mode": "standard", "max_attempts": 3},
-            s3={"addressing_style": "path"} if endpoint else {},
-        ),
-    )

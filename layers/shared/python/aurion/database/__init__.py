@@ -3,15 +3,14 @@
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-import boto3
 import psycopg
 from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from aurion import aws
 from aurion.errors import DatabaseUnavailable
 from aurion.settings import Settings, settings
 
@@ -112,12 +111,7 @@ def _connection_arguments(config: Settings, role: str) -> dict[str, Any]:
 
 def _iam_token(config: Settings, role: str) -> str:
     # Signed locally and valid for 15 minutes, but only looked at while connecting.
-    token: str = _rds_client(config.aws_region).generate_db_auth_token(
+    token: str = aws.client("rds").generate_db_auth_token(
         DBHostname=config.database_host, Port=config.database_port, DBUsername=role
     )
     return token
-
-
-@cache
-def _rds_client(region: str) -> Any:
-    return boto3.client("rds", region_name=region)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
