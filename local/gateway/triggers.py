@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ type Invoke = Callable[[object], Invocation]
 _MOST_MESSAGES = 10
 _POLL_S = 0.5
 _LATER_S = 2.0
+_THROTTLED_S = 0.2
 
 
 async def watch_queue(sqs: Any, url: str, invoke: Invoke, *, region: str) -> None:
@@ -102,16 +102,21 @@ async def _hand_over(
 
 
 async def invoke_later(invoke: Invoke, event: object, *, pauses_s: tuple[float, ...]) -> None:
-    """Run an asynchronous invocation: tried again after each pause while it fails, then dropped."""
-    for pause_s in (*pauses_s, None):
-        with contextlib.suppress(Throttled):
+    """Run an asynchronous invocation: tried again after each pause while it fails, then dropped.
+
+    To be throttled is no try: the event waits.
+    """
+    pauses = iter(pauses_s)
+    while True:
+        try:
             if not (await invoke(event)).failed:
                 return
-        if pause_s is not None:
-            await asyncio.sleep(pause_s)
-    logger.error("an asynchronous invocation was given up", extra={"event_kind": _kind(event)})
-
-
-def _kind(event: object) -> str:
-    # Never the event itself: it may hold what a caller said.
-    return type(event).__name__ if not isinstance(event, dict) else json.dumps(sorted(event))[:80]
+        except Throttled:
+            await asyncio.sleep(_THROTTLED_S)
+            continue
+        pause_s = next(pauses, None)
+        if pause_s is None:
+            # Never the event itself: it may hold what a caller said.
+            logger.error("an asynchronous invocation was given up")
+            return
+        await asyncio.sleep(pause_s)
