@@ -301,7 +301,7 @@ def test_cell_works_as_the_product_does(
         assert tenants.get(conn).name == other_tenant.name, "its own, whoever is asked for"
 
 
-@pytest.mark.parametrize("table", ["tenant_directory", "phone_numbers"])
+@pytest.mark.parametrize("table", ["tenant_directory", "phone_numbers", "live_calls"])
 @pytest.mark.parametrize("role", ["aurion_app", "aurion_system", "aurion_router"])
 def test_directories_are_reached_through_their_functions_only(
     database: Database, role: str, table: str
@@ -386,7 +386,7 @@ def test_company_that_is_deleted_leaves_nothing(
         phone_numbers.add(conn, "+33199000001")
         conn.execute("DELETE FROM aurion.tenants")
     with psycopg.connect(postgres.dsn(database.name)) as conn:
-        for table in (*TABLES, "tenant_directory", "phone_numbers"):
+        for table in (*TABLES, "tenant_directory", "phone_numbers", "live_calls"):
             left = conn.execute(
                 sql.SQL("SELECT count(*) FROM aurion.{} WHERE tenant_id = %s").format(
                     sql.Identifier(table)

@@ -176,7 +176,7 @@ faults (fault, object) AS (
         app.rolname || ' ' || fn.oid::regprocedure
     FROM fn CROSS JOIN app
     WHERE has_function_privilege(app.oid, fn.oid, 'EXECUTE') AND fn.proname <> 'tenant_id'
-        AND ((app.rolname = 'aurion_system' AND fn.proname <> 'tenant_ids')
+        AND ((app.rolname = 'aurion_system' AND fn.proname NOT IN ('tenant_ids', 'take_silent_calls'))
             OR (app.rolname = 'aurion_router' AND fn.proname <> 'tenant_of_number'))
     UNION ALL
     SELECT 'L27 the audit can be rewritten: ' || privilege_type,
