@@ -19,24 +19,21 @@ from aurion.rooms import Errand
 from aurion.tenants import Tenant
 from livekit import rtc
 from livekit.agents import AgentServer, JobContext, JobExecutorType, JobProcess, JobRequest, cli
-from livekit.agents.ipc.job_executor import JobExecutor, JobStatus
-from livekit.agents.job import RunningJobInfo
 
-from agent_container import leftovers, providers
+from agent_container import providers, watching
 from agent_container.call import Deps, run_call
 from agent_container.config import Config
+from agent_container.duties import Duties
 from agent_container.room_line import RoomLine
 from agent_container.speech.client import SpeechClient
 from agent_container.speech.process import start_speech
+from agent_container.succession import Succession
+from agent_container.watching import Watch
 
 logger = logging.getLogger(__name__)
 
 _ROOM = re.compile(r"call-(?P<token>[A-Za-z0-9_-]{16,128})")
-_IDENTITY = re.compile(r"agent-(?P<call>[0-9a-f-]{36})-.+")
 _CALLER_WITHIN_S = 20.0
-# A call in which so many agents have died isn't given another one.
-_MOST_TRIES = 3
-_LEFTOVERS_EVERY_S = 60.0
 _LONGEST_CALL_S = 7200
 
 
@@ -103,6 +100,9 @@ server = AgentServer(
 )
 
 
+duties = Duties(server, agent_name=settings.agent_name, max_calls=settings.max_calls)
+
+
 async def answer_request(request: JobRequest) -> None:
     """Accept a job whose room was made for a ringing call, once, or whose call lost its agent."""
     errand = Errand.from_json(request.job.metadata)
@@ -119,7 +119,8 @@ async def answer_request(request: JobRequest) -> None:
         logger.warning("a call could not be looked up")
         await request.reject(terminate=False)  # another worker may reach the database
         return
-    await request.accept(name="AurionAI", identity=f"agent-{call_id}-{request.id}")
+    await duties.before_accepting()
+    await request.accept(name="AurionAI", identity=watching.identity(call_id, request.id))
 
 
 async def ended(ctx: JobContext) -> None:
@@ -141,7 +142,7 @@ async def serve(ctx: JobContext) -> None:
 
 
 async def _serve(ctx: JobContext) -> None:
-    errand, call_id = _errand_of(ctx.job.metadata, ctx.local_participant_identity)
+    errand, call_id = watching.errand_of(ctx.job.metadata, ctx.local_participant_identity)
     try:
         await ctx.connect()
         caller = await _caller(ctx)
@@ -169,8 +170,10 @@ async def _serve_caller(
         providers=providers.from_config(Config.from_environment(), speech),
         recordings=Path(settings.recordings_folder),
     )
+    resume = errand.resume is not None
+    events = Succession(room) if resume else None
     try:
-        await run_call(line, call=call, tenant=tenant, deps=deps, resume=errand.resume is not None)
+        await run_call(line, call=call, tenant=tenant, deps=deps, events=events, resume=resume)
     finally:
         await speech.aclose()
 
@@ -200,67 +203,6 @@ def _admit(errand: Errand, room: str) -> UUID:
 def _look_up(tenant_id: UUID, call_id: UUID) -> tuple[Call, Tenant]:
     with database.tenant_transaction(tenant_id) as conn:
         return calls.get(conn, call_id), tenants.get(conn)
-
-
-def _errand_of(metadata: str, identity: str) -> tuple[Errand, UUID]:
-    errand, named = Errand.from_json(metadata), _IDENTITY.fullmatch(identity)
-    assert errand is not None, "a job was accepted without an errand"
-    assert named is not None, "a job was accepted under another identity"
-    return errand, UUID(named["call"])
-
-
-class Watch:
-    """Watch over the calls from the worker's parent process, which learns first that one died.
-
-    The voice server itself notices after 20 s, in which the caller would hear nothing.
-    """
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def start(self) -> None:
-        """Begin; the worker runs."""
-        # No public part of the framework; its version is pinned, and a test kills a job.
-        server._proc_pool.on("process_closed", self.process_closed)
-        self._spawn(_bring_leftovers())
-
-    def process_closed(self, process: JobExecutor) -> None:
-        """Send another agent when a process died in its call."""
-        if process.running_job is not None and process.status is JobStatus.FAILED:
-            self._spawn(_replace(process.running_job))
-
-    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def _replace(died: RunningJobInfo) -> None:
-    room, identity = died.job.room.name, died.accept_arguments.identity
-    errand, call_id = _errand_of(died.job.metadata, identity)
-    if errand.tries >= _MOST_TRIES:
-        logger.error("a call has lost too many agents", extra={"call": str(call_id)})
-        await rooms.end(room)
-        return
-    logger.error("a call has lost its agent", extra={"call": str(call_id)})
-    next_errand = Errand(errand.tenant_id, resume=call_id, tries=errand.tries + 1)
-    for _ in range(3):
-        try:
-            await rooms.send_agent(
-                room, agent_name=settings.agent_name, errand=next_errand, instead_of=identity
-            )
-        except Unavailable:
-            await asyncio.sleep(1.0)
-        else:
-            return
-    logger.error("no agent can be sent", extra={"call": str(call_id)})
-
-
-async def _bring_leftovers() -> None:
-    folder = Path(settings.recordings_folder)
-    while True:
-        await asyncio.to_thread(leftovers.bring_in, folder)
-        await asyncio.sleep(_LEFTOVERS_EVERY_S)
 
 
 class PersonalDataFilter(logging.Filter):
@@ -299,7 +241,9 @@ def main() -> None:
 def _run() -> None:
     def started() -> None:
         keep_personal_data_out_of_logs()
-        Watch().start()
+        recordings = Path(settings.recordings_folder)
+        Watch(server, agent_name=settings.agent_name, recordings=recordings).start()
+        duties.start()
 
     server.once("worker_started", started)
     cli.run_app(server)

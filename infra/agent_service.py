@@ -19,7 +19,6 @@ LOAD_METRIC = "ActiveCallsPerTask"
 HEALTH_COMMAND = ("python", "-m", "agent_container.health")
 WRITABLE = {"work": "/var/lib/aurion", "temporary": "/tmp"}  # noqa: S108 - a volume of the task
 """What a task may write to, by volume; the image declares the same folders."""
-_CA_FILE = "/app/certificates/rds-eu-west-3.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +150,7 @@ class AgentService(Construct):
             # Fargate kills what is left after two minutes and gives no more: a task in a call is
             # protected instead, and leaves by itself once its calls are over.
             stop_timeout=120,
-            ulimits=[
-                definition.UlimitProperty(name="nofile", soft_limit=65535, hard_limit=65535)
-            ],
+            ulimits=[definition.UlimitProperty(name="nofile", soft_limit=65535, hard_limit=65535)],
             health_check=definition.HealthCheckProperty(
                 command=["CMD", *HEALTH_COMMAND],
                 interval=15,
@@ -192,7 +189,6 @@ class AgentService(Construct):
             "DATABASE_HOST": where.database_host,
             "DATABASE_NAME": where.database_name,
             "DATABASE_ROLE": who.database_role,
-            "DATABASE_SSLROOTCERT": _CA_FILE,
             "BADGE_KEY_ID": where.badge_key_arn,
             "CONTENT_KEY_ID": where.content_key_arn,
             "RECORDINGS_KEY_ID": where.recordings_key_arn,
@@ -369,9 +365,7 @@ def task_statements(where: Surroundings, who: Who) -> list[iam.PolicyStatement]:
             sid="OwnDeployment",
             actions=["ecs:DescribeServices"],
             resources=[
-                f"arn:{cdk.Aws.PARTITION}:ecs:{account}"
-                f":service/{where.cluster_name}/{who.name}"
+                f"arn:{cdk.Aws.PARTITION}:ecs:{account}:service/{where.cluster_name}/{who.name}"
             ],
         ),
     ]
-

@@ -35,9 +35,7 @@ class TenantCell(cdk.Stack):
             environment=environment.name,
             image=self._text("ImageUri"),
             cluster_name=environment.prefix,
-            subnets=cdk.CfnParameter(
-                self, "Subnets", type="CommaDelimitedList"
-            ).value_as_list,
+            subnets=cdk.CfnParameter(self, "Subnets", type="CommaDelimitedList").value_as_list,
             security_group=self._text("SecurityGroupId"),
             execution_role_arn=self._text("ExecutionRoleArn"),
             recordings_bucket=self._text("RecordingsBucket"),
@@ -248,9 +246,7 @@ class CloudFormationRole(Construct):
                                 environment.arn("application-autoscaling", "scalable-target/*")
                             ],
                             conditions={
-                                "StringEquals": {
-                                    "application-autoscaling:service-namespace": "ecs"
-                                }
+                                "StringEquals": {"application-autoscaling:service-namespace": "ecs"}
                             },
                         ),
                         iam.PolicyStatement(
@@ -277,7 +273,8 @@ def reconciler_statements(environment: Environment) -> list[iam.PolicyStatement]
     """
     role = f"arn:aws:iam::{environment.account}:role/{role_name(environment)}"
     stacks = [environment.arn("cloudformation", f"stack/{stack_prefix(environment)}*/*")]
-    bootstrap = f"arn:aws:s3:::cdk-{cdk.DefaultStackSynthesizer.DEFAULT_QUALIFIER}-assets-{environment.account}-{environment.region}/*"
+    qualifier = cdk.DefaultStackSynthesizer.DEFAULT_QUALIFIER
+    assets = f"cdk-{qualifier}-assets-{environment.account}-{environment.region}"
     return [
         iam.PolicyStatement(
             sid="CellStacks",
@@ -307,5 +304,9 @@ def reconciler_statements(environment: Environment) -> list[iam.PolicyStatement]
             actions=["ssm:GetParameter"],
             resources=[environment.arn("ssm", f"parameter{release_parameter(environment)}")],
         ),
-        iam.PolicyStatement(sid="CellTemplate", actions=["s3:GetObject"], resources=[bootstrap]),
+        iam.PolicyStatement(
+            sid="CellTemplate",
+            actions=["s3:GetObject"],
+            resources=[f"arn:aws:s3:::{assets}/*.json"],
+        ),
     ]
