@@ -97,16 +97,13 @@ def delete_recordings(object_keys: Sequence[str]) -> None:
 
 
 def has_recording(object_key: str) -> bool:
-    """Say whether there is such an object.
+    """Say whether there is such an object, without the right to read it.
 
     Raises:
         StorageUnavailable: The object store does not answer.
     """
-    try:
-        _call("head_object", Key=object_key)
-    except RecordingNotFound:
-        return False
-    return True
+    page = _call("list_objects_v2", Prefix=object_key, MaxKeys=1)
+    return any(found["Key"] == object_key for found in page.get("Contents", []))
 
 
 def list_recordings(tenant_id: UUID) -> Iterator[list[ListedObject]]:

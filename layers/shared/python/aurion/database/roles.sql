@@ -18,6 +18,10 @@ BEGIN
             END;
         END IF;
     END LOOP;
+    -- Aurora signs a role in by IAM token once it has this one, which no other server knows.
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') THEN
+        GRANT rds_iam TO aurion_app, aurion_system, aurion_router;
+    END IF;
     IF NOT pg_has_role(current_user, 'aurion_owner', 'USAGE') THEN
         EXECUTE format('GRANT aurion_owner TO %I', current_user);
     END IF;
