@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+from aurion import function_table
+
+from local.gateway import environments
 from local.postgres import free_port
 
 if TYPE_CHECKING:
@@ -21,7 +25,8 @@ _READY_WITHIN_S = 60.0
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 RECORDINGS_BUCKET = "aurion-recordings"
-CLOSED_CALLS_QUEUE = "aurion-closed-calls"
+TWILIO_SECRET = "aurion/local/twilio"  # noqa: S105 - the names of secrets
+LIVEKIT_SECRET = "aurion/local/livekit"  # noqa: S105
 _DEAD_LETTER_SUFFIX = "-dead"
 _KEYS = {  # environment variable: alias, usage, specification
     "BADGE_KEY_ID": ("alias/aurion-badges", "GENERATE_VERIFY_MAC", "HMAC_256"),
@@ -106,10 +111,16 @@ class Aws:
         environment = {**self.environment(), **self._provision_keys()}
         self._provision_bucket(environment["RECORDINGS_KEY_ID"])
         environment["RECORDINGS_BUCKET"] = RECORDINGS_BUCKET
-        environment["CLOSED_CALLS_QUEUE_URL"] = self.provision_queue(CLOSED_CALLS_QUEUE)
-        return environment
+        table = function_table.read(environments.checkout_functions() / "functions.toml")
+        for queue in table.queues:
+            environment[environments.queue_variable(queue.name)] = self.provision_queue(
+                environments.cloud_name(queue.name),
+                max_receives=queue.max_receives,
+                visibility_s=queue.visibility_s,
+            )
+        return {**environment, **self._provision_secrets()}
 
-    def provision_queue(self, name: str) -> str:
+    def provision_queue(self, name: str, *, max_receives: int = 5, visibility_s: int = 30) -> str:
         """Make a queue with its dead-letter queue; return the queue's URL."""
         sqs = self.client("sqs")
         dead = sqs.create_queue(
@@ -117,10 +128,17 @@ class Aws:
             Attributes={"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": "1209600"},
         )["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
-        redrive = {"deadLetterTargetArn": arn["Attributes"]["QueueArn"], "maxReceiveCount": 5}
+        redrive = {
+            "deadLetterTargetArn": arn["Attributes"]["QueueArn"],
+            "maxReceiveCount": max_receives,
+        }
         url: str = sqs.create_queue(
             QueueName=name,
-            Attributes={"SqsManagedSseEnabled": "true", "RedrivePolicy": json.dumps(redrive)},
+            Attributes={
+                "SqsManagedSseEnabled": "true",
+                "RedrivePolicy": json.dumps(redrive),
+                "VisibilityTimeout": str(visibility_s),
+            },
         )["QueueUrl"]
         return url
 
@@ -140,6 +158,28 @@ class Aws:
             kms.create_alias(AliasName=alias, TargetKeyId=key["KeyId"])
             keys[variable] = key["Arn"]
         return keys
+
+    def _provision_secrets(self) -> dict[str, str]:
+        """Make what the telephone company and the voice server sign with, anew at every start.
+
+        A voice server that the environment names is used; else nobody has these keys.
+        """
+        twilio = {
+            "account_sid": f"AC{secrets.token_hex(16)}",
+            "auth_token": secrets.token_hex(16),
+        }
+        livekit = {
+            "url": os.environ.get("LIVEKIT_URL") or "ws://127.0.0.1:7880",
+            "api_key": os.environ.get("LIVEKIT_API_KEY") or f"API{secrets.token_hex(6)}",
+            "api_secret": os.environ.get("LIVEKIT_API_SECRET") or secrets.token_hex(32),
+            "sip_host": "sip.localhost",
+            "sip_username": "aurion",
+            "sip_password": secrets.token_hex(16),
+        }
+        store = self.client("secretsmanager")
+        for name, value in ((TWILIO_SECRET, twilio), (LIVEKIT_SECRET, livekit)):
+            store.create_secret(Name=name, SecretString=json.dumps(value))
+        return {"TWILIO_SECRET": TWILIO_SECRET, "LIVEKIT_SECRET": LIVEKIT_SECRET}
 
     def _provision_bucket(self, key: str) -> None:
         s3 = self.client("s3")

@@ -14,6 +14,7 @@ from local.console import console
 from local.session import NotRunning, PartsMissing, TenantUnclear
 from local.stack import RealAccount
 from local.state import StackBusy
+from local.telephone import CallRefused
 
 app = typer.Typer(
     name="aurion",
@@ -47,7 +48,7 @@ def main() -> None:
     except StackBusy:
         console.print("[red]Another command runs the product here.[/] `aurion up` can be shared.")
         sys.exit(2)
-    except (NotRunning, PartsMissing, TenantUnclear, AurionError) as failure:
+    except (NotRunning, PartsMissing, TenantUnclear, CallRefused, AurionError) as failure:
         console.print(f"[red]{failure}")
         sys.exit(1)
     finally:

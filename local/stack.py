@@ -23,12 +23,24 @@ from local import aws as local_aws
 from local import processes, seed, state
 from local.aws import Aws
 from local.desk.process import DeskProcess, start_desk
-from local.postgres import Database, Postgres, can_be_reached_by_others
+from local.gateway.process import GatewayProcess, hooks_url, start_gateway
+from local.postgres import Database, Postgres, can_be_reached_by_others, free_port
 from local.processes import StartedProcess
 from local.state import State
 
 DATABASE = "aurion"
-PARTS = ("database", "keys, storage, queues", "demo desk", "speech", "company and people", "agent")
+PARTS = (
+    "database",
+    "keys, storage, queues",
+    "demo desk",
+    "functions",
+    "speech",
+    "company and people",
+    "agent",
+)
+
+_SOONEST_S = 5.0
+"""How long a schedule of a minute lets wait here, where somebody sits and watches."""
 
 _LONGEST_SOCKET_PATH = 90
 """Bytes; the system allows about a hundred for a socket's path."""
@@ -71,6 +83,7 @@ class Stack:
         self._postgres: Postgres | None = None
         self._aws: Aws | None = None
         self._desk: DeskProcess | None = None
+        self._gateway: GatewayProcess | None = None
         self._speech: SpeechProcess | None = None
         self._processes: list[StartedProcess] = []
         self._held = ExitStack()
@@ -105,6 +118,11 @@ class Stack:
             desk = self._run(pool, "demo desk", self._start_desk)
             speech = self._run(pool, "speech", self._start_speech)
 
+            def serve() -> GatewayProcess:
+                return self._start_gateway({**cloud.result(), **database.result().environment()})
+
+            functions = self._run(pool, "functions", serve)
+
             def plant() -> UUID:
                 install_environment({**cloud.result(), **database.result().environment()})
                 return seed.plant(desk.result().base_url, desk.result().token)
@@ -116,6 +134,7 @@ class Stack:
         environment = {
             **cloud.result(),
             **database.result().environment(),
+            **_reach(functions.result().url),
             "AURION_HOME": str(home),
             "SPEECH_SOCKET": str(speech.result()),
         }
@@ -168,6 +187,24 @@ class Stack:
         self._note("desk", self._desk.process.pid)
         return self._desk
 
+    def _start_gateway(self, environment: Mapping[str, str]) -> GatewayProcess:
+        port = free_port()  # known before it listens: its functions are told their own address
+        self._gateway = start_gateway(
+            state.home() / "logs",
+            environment={
+                **child_environment(),
+                **environment,
+                **_reach(f"http://127.0.0.1:{port}"),
+                "ENVIRONMENT": "local",
+            },
+            port=port,
+            warm=["twilio_voice"],  # the first caller shall not wait for it
+            schedules=self._kept_running,
+            soonest_s=_SOONEST_S,
+        )
+        self._note("functions", self._gateway.process.pid)
+        return self._gateway
+
     def _start_speech(self) -> Path:
         socket = speech_socket()
         with (state.home() / "logs" / "speech.log").open("a") as log:
@@ -186,7 +223,7 @@ class Stack:
     def _stop(self) -> None:
         """Stop in order: who asks first, who answers last; then let the directory go."""
         aurion_database.close_pools()
-        for part in (self._speech, self._desk, self._aws):
+        for part in (self._gateway, self._speech, self._desk, self._aws):
             if part is not None:
                 part.stop()
         if self._postgres is not None:
@@ -194,6 +231,11 @@ class Stack:
         with contextlib.suppress(FileNotFoundError):
             state.forget()
         self._held.close()
+
+
+def _reach(gateway: str) -> dict[str, str]:
+    """Tell how the functions are reached: by vendors' requests, and by whoever invokes them."""
+    return {"HOOKS_URL": hooks_url(gateway), "AWS_ENDPOINT_URL_LAMBDA": gateway}
 
 
 def refuse_real_account(environment: Mapping[str, str]) -> None:

@@ -6,11 +6,10 @@ from typing import Any
 
 from aurion.function_table import Function
 
-from local.gateway import events
-from local.gateway.sandboxes import HANDLER
+STAGE = "local"
+"""The stage of the hooks' routes, and this machine's name among dev and prod."""
 
-NAME_PREFIX = f"aurion-{events.STAGE}-"
-"""What precedes a function's name in the table to make its name in Lambda."""
+HANDLER = "handler.handler"
 
 _AWS = (
     "AWS_REGION",
@@ -39,7 +38,7 @@ def of_function(function: Function, settings: Mapping[str, str]) -> dict[str, st
     if function.database_roles:
         wanted += _SIGN_IN
     environment = {name: settings[name] for name in wanted if settings.get(name)}
-    name = NAME_PREFIX + function.name
+    name = cloud_name(function.name)
     return environment | {
         "AWS_LAMBDA_FUNCTION_NAME": name,
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
@@ -53,6 +52,16 @@ def of_function(function: Function, settings: Mapping[str, str]) -> dict[str, st
         # Traces need X-Ray's daemon.
         "POWERTOOLS_TRACE_DISABLED": "true",
     }
+
+
+def cloud_name(name: str) -> str:
+    """Name a function or a queue of the table as it is named in the cloud."""
+    return f"aurion-{STAGE}-{name.replace('_', '-')}"
+
+
+def table_name(name: str) -> str:
+    """Give back what `cloud_name` was given; a name of the table stays as it is."""
+    return name.removeprefix(f"aurion-{STAGE}-").replace("-", "_")
 
 
 def queue_variable(queue: str) -> str:

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+from local.gateway.environments import STAGE
+
 ACCOUNT = "123456789012"
-STAGE = "local"
 MOST_BODY_BYTES = 10_485_760
 """What API Gateway takes; the bound of an invocation, 6 MB, is met first by text."""
 MOST_PAYLOAD_BYTES = 6_291_456

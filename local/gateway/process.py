@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.gateway import environments, events
+from local.gateway import environments
 
 START_S = 30.0
 _STOP_S = 5.0
@@ -27,7 +27,7 @@ class GatewayProcess:
     @property
     def hooks_url(self) -> str:
         """The public base of the hooks' routes, the stage included: what senders sign."""
-        return f"{self.url}/{events.STAGE}"
+        return hooks_url(self.url)
 
     def stop(self) -> None:
         """Have it end its functions' processes, then itself."""
@@ -40,6 +40,11 @@ class GatewayProcess:
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+def hooks_url(url: str) -> str:
+    """Give the hooks' base at a gateway's address."""
+    return f"{url}/{environments.STAGE}"
 
 
 def start_gateway(

@@ -20,7 +20,6 @@ from aurion.function_table import Function
 
 from local.gateway.events import trace_id
 
-HANDLER = "handler.handler"
 _LENGTH = struct.Struct("!I")
 _IMPORT_S = 60.0  # Lambda allows 10 s; a busy laptop gets more
 

@@ -117,7 +117,7 @@ class Gateway:
 
     async def _hook(self, request: Request, path: str) -> tuple[str, Response]:
         """Serve an HTTP request by the function its route names; say which resource that was."""
-        if not path.startswith(f"/{events.STAGE}/"):
+        if not path.startswith(f"/{environments.STAGE}/"):
             return "-", refusal(403, "Forbidden")
         for route in self._routes:
             found = route.pattern.fullmatch(request.path)
@@ -253,7 +253,7 @@ async def _read(scope: Scope, receive: Receive) -> Request | None:
     path: str = scope["raw_path"].decode("latin-1")
     return Request(
         method=scope["method"],
-        path=path.removeprefix(f"/{events.STAGE}"),
+        path=path.removeprefix(f"/{environments.STAGE}"),
         query=scope["query_string"].decode("latin-1"),
         headers=[(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]],
         body=b"".join(parts),
@@ -279,7 +279,7 @@ def _function_name(named: str) -> str:
     """Take the table's name out of a name or an ARN, with or without a qualifier."""
     parts = named.split(":")
     named = parts[parts.index("function") + 1] if "function" in parts else parts[0]
-    return named.removeprefix(environments.NAME_PREFIX)
+    return environments.table_name(named)
 
 
 def _lambda_error(status: int, kind: str, text: str) -> Response:

@@ -7,10 +7,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from aurion import keys, storage
+from aurion import keys, secrets, storage
 from aurion.settings import settings
 
-from local.aws import CLOSED_CALLS_QUEUE, RECORDINGS_BUCKET, Aws, looks_real
+from local.aws import RECORDINGS_BUCKET, Aws, looks_real
 
 
 def test_settings_name_the_provisioned_resources(aws: Aws) -> None:
@@ -21,7 +21,15 @@ def test_settings_name_the_provisioned_resources(aws: Aws) -> None:
     for key_id in (config.content_key_id, config.recordings_key_id):
         assert kms.describe_key(KeyId=key_id)["KeyMetadata"]["KeyUsage"] == "ENCRYPT_DECRYPT"
     assert config.recordings_bucket == RECORDINGS_BUCKET
-    assert (config.closed_calls_queue_url or "").endswith(f"/{CLOSED_CALLS_QUEUE}")
+    assert (config.closed_calls_queue_url or "").endswith("/aurion-local-closed-calls")
+    retention = aws.client("sqs").get_queue_attributes(
+        QueueUrl=config.retention_queue_url, AttributeNames=["All"]
+    )["Attributes"]
+    assert retention["VisibilityTimeout"] == "900"
+    assert "aurion-local-retention-dead" in retention["RedrivePolicy"]
+    twilio = secrets.get_fields(config.twilio_secret, "account_sid", "auth_token")
+    assert twilio["account_sid"].startswith("AC")
+    secrets.get_fields(config.livekit_secret, "url", "api_key", "api_secret", "sip_host")
     assert config.aws_endpoint_url == aws.endpoint
 
 
