@@ -1,0 +1,202 @@
+"""Workers: the queues, the jobs, and what only an operator or a deployment calls."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aurion.function_table import Function, FunctionTable
+from aws_cdk import CustomResource, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.data import DataStack
+from infra.environments import Environment
+from infra.grants import send
+from infra.layers import Parts, hash_folder
+from infra.network import NetworkStack
+from infra.python_function import LayerSet, PythonFunction
+
+JOBS_DEAD = "jobs-dead"
+"""Where a job's event goes that failed twice; its runbook has the same name."""
+
+
+class WorkersStack(Stack):
+    """Everything of the table that no vendor calls."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        environment: Environment,
+        network: NetworkStack,
+        data: DataStack,
+        table: FunctionTable,
+        parts: Parts,
+        known: Mapping[str, str],
+        **stack: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **stack)
+        self.queues: dict[str, sqs.Queue] = {}
+        self.dead_letters: dict[str, tuple[sqs.Queue, str]] = {}
+        jobs_dead = self._queue(environment, data, JOBS_DEAD, retention=Duration.days(14))
+        self.dead_letters[JOBS_DEAD] = (jobs_dead, JOBS_DEAD)
+        for queue in table.queues:
+            dead = self._queue(
+                environment, data, queue.dead_letter_name, retention=Duration.days(14)
+            )
+            self.dead_letters[queue.dead_letter_name] = (dead, queue.runbook)
+            self.queues[queue.name] = self._queue(
+                environment,
+                data,
+                queue.name,
+                retention=Duration.days(4),
+                visibility_timeout=Duration.seconds(queue.visibility_s),
+                dead_letter_queue=sqs.DeadLetterQueue(
+                    queue=dead, max_receive_count=queue.max_receives
+                ),
+            )
+        layers = LayerSet(self, parts)
+        entries = [function for function in table.functions if function.route is None]
+        self.functions = {
+            entry.name: PythonFunction(
+                self,
+                function=entry,
+                environment=environment,
+                network=network,
+                data=data,
+                layers=layers,
+                parts=parts,
+                known=known,
+                dead_letters=jobs_dead if "schedule" in entry.triggers else None,
+            )
+            for entry in entries
+        }
+        self._schedule(environment, data, [e for e in entries if e.schedule])
+        for entry in entries:
+            if entry.queue:
+                self._consume(data, entry, self.queues[entry.queue])
+            if "deploy" in entry.triggers:
+                self._run_on_deploy(entry, parts)
+
+    def _queue(
+        self,
+        environment: Environment,
+        data: DataStack,
+        name: str,
+        *,
+        retention: Duration,
+        visibility_timeout: Duration | None = None,
+        dead_letter_queue: sqs.DeadLetterQueue | None = None,
+    ) -> sqs.Queue:
+        words = name.replace("-", "_").split("_")
+        return sqs.Queue(
+            self,
+            "".join(word.capitalize() for word in words) + "Queue",
+            queue_name=environment.queue_name(name),
+            encryption=sqs.QueueEncryption.KMS,
+            encryption_master_key=data.data_key,
+            data_key_reuse=Duration.hours(1),
+            enforce_ssl=True,
+            retention_period=retention,
+            visibility_timeout=visibility_timeout,
+            dead_letter_queue=dead_letter_queue,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+
+    def _schedule(
+        self, environment: Environment, data: DataStack, entries: Sequence[Function]
+    ) -> None:
+        group = scheduler.CfnScheduleGroup(self, "Schedules", name=environment.prefix)
+        arn = environment.arn("scheduler", f"schedule/{environment.prefix}/*")
+        role = iam.Role(
+            self,
+            "SchedulerRole",
+            description="Starts the jobs of the table of functions",
+            assumed_by=iam.ServicePrincipal(
+                "scheduler.amazonaws.com",
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": environment.account},
+                    "ArnLike": {"aws:SourceArn": arn},
+                },
+            ),
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["lambda:InvokeFunction"],
+                resources=[self.functions[entry.name].function_arn for entry in entries],
+            )
+        )
+        for statement in send(environment, data, JOBS_DEAD):
+            role.add_to_policy(statement)
+        for entry in entries:
+            function = self.functions[entry.name]
+            scheduler.CfnSchedule(
+                self,
+                f"{function.node.id}Schedule",
+                name=environment.function_name(entry.name),
+                group_name=group.ref,
+                description=entry.purpose,
+                schedule_expression=entry.schedule or "",
+                schedule_expression_timezone="Europe/Paris",
+                flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
+                target=scheduler.CfnSchedule.TargetProperty(
+                    arn=function.function_arn,
+                    role_arn=role.role_arn,
+                    retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
+                        maximum_event_age_in_seconds=max(60, entry.timeout_s),
+                        maximum_retry_attempts=2,
+                    ),
+                    dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(
+                        arn=self.dead_letters[JOBS_DEAD][0].queue_arn
+                    ),
+                ),
+            )
+
+    def _consume(self, data: DataStack, entry: Function, queue: sqs.Queue) -> None:
+        function = self.functions[entry.name]
+        function.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=[
+                    "sqs:ChangeMessageVisibility",
+                    "sqs:DeleteMessage",
+                    "sqs:GetQueueAttributes",
+                    "sqs:ReceiveMessage",
+                ],
+                resources=[queue.queue_arn],
+            )
+        )
+        function.add_to_role_policy(
+            iam.PolicyStatement(actions=["kms:Decrypt"], resources=[data.data_key.key_arn])
+        )
+        mapping = lambda_.CfnEventSourceMapping(
+            self,
+            f"{function.node.id}Messages",
+            function_name=function.function_name,
+            event_source_arn=queue.queue_arn,
+            batch_size=1,
+            function_response_types=["ReportBatchItemFailures"],
+            # Above the function's own concurrency, messages would come back as failed.
+            scaling_config=lambda_.CfnEventSourceMapping.ScalingConfigProperty(
+                maximum_concurrency=max(2, entry.reserved_concurrency - 1)
+            ),
+        )
+        assert function.role is not None
+        mapping.node.add_dependency(function.role)
+
+    def _run_on_deploy(self, entry: Function, parts: Parts) -> None:
+        """Run a function whenever a migration is new, before the other functions of a release."""
+        function = self.functions[entry.name]
+        ran = CustomResource(
+            self,
+            f"{function.node.id}Run",
+            service_token=function.function_arn,
+            service_timeout=Duration.seconds(entry.timeout_s + 60),
+            resource_type="Custom::MigratedDatabase",
+            properties={"Migrations": hash_folder(parts.migrations)},
+        )
+        for name, other in self.functions.items():
+            if name != entry.name:
+                other.node.add_dependency(ran)
