@@ -3,6 +3,7 @@
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra.acknowledgements import acknowledge
 from infra.environments import Environment
 
 ACTIONS: dict[str, list[str]] = {
@@ -110,7 +111,8 @@ _ROLES = [
 
 def make_boundary(scope: Construct, environment: Environment) -> iam.ManagedPolicy:
     """Make the policy: known actions, in this region, and roles of tenants' cells only."""
-    return iam.ManagedPolicy(
+    roles = f"arn:aws:iam::{environment.account}:role/{environment.prefix}-*"
+    boundary = iam.ManagedPolicy(
         scope,
         "Boundary",
         managed_policy_name=environment.boundary_name,
@@ -127,7 +129,7 @@ def make_boundary(scope: Construct, environment: Environment) -> iam.ManagedPoli
             iam.PolicyStatement(
                 sid="RolesOfCells",
                 actions=_ROLES,
-                resources=[f"arn:aws:iam::{environment.account}:role/{environment.prefix}-*"],
+                resources=[roles],
             ),
             # A role that could change its own boundary would have none.
             iam.PolicyStatement(
@@ -144,3 +146,12 @@ def make_boundary(scope: Construct, environment: Environment) -> iam.ManagedPoli
             ),
         ],
     )
+    acknowledge(
+        boundary,
+        {
+            "AwsSolutions-IAM5[Resource::*]": "A boundary allows nothing by itself; the roles' own"
+            " policies name the resources.",
+            f"AwsSolutions-IAM5[Resource::{roles}]": "Roles of this environment, by their names.",
+        },
+    )
+    return boundary

@@ -11,13 +11,14 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra.acknowledgements import acknowledge
 from infra.environments import Environment
 from infra.keys import make_key
 from infra.network import DATABASE_PORT, NetworkStack, retention_of
 
 DATABASE_NAME = "aurion"
 _ENGINE = "aurora-postgresql"
-_ENGINE_VERSION = "18.6"
+_ENGINE_VERSION = "18.4"
 _PARAMETERS = {
     "rds.force_ssl": "1",
     "ssl_min_protocol_version": "TLSv1.3",
@@ -37,6 +38,10 @@ _SECRETS = {
     "twilio": "Twilio: account_sid, auth_token",
     "livekit": "LiveKit: url, api_key, api_secret, sip_host, sip_username, sip_password",
     "models": "Language and speech providers' API keys",
+}
+_ACCESS_IS_TRAILED = {
+    "AwsSolutions-S1": "Server access logs can't be encrypted with a key of ours; the trail notes"
+    " accesses instead, encrypted and locked for a year."
 }
 _LONGEST_PROMISE_DAYS = 365
 """The longest a company can have its recordings kept; the bucket deletes a week after it."""
@@ -198,9 +203,16 @@ class DataStack(Stack):
             resource = self.secrets[name].node.default_child
             assert isinstance(resource, secretsmanager.CfnSecret)
             resource.kms_key_id = self.data_key.key_arn
+            acknowledge(
+                self.secrets[name],
+                {
+                    "AwsSolutions-SMG4": "A vendor's credentials are replaced in the vendor's own"
+                    " console; the runbook says how, with both valid for a while."
+                },
+            )
 
     def _bucket(self, construct_id: str, name: str, lifecycle: list[s3.LifecycleRule]) -> s3.Bucket:
-        return s3.Bucket(
+        bucket = s3.Bucket(
             self,
             construct_id,
             bucket_name=self._environment.bucket_name(name),
@@ -216,6 +228,8 @@ class DataStack(Stack):
             lifecycle_rules=lifecycle,
             removal_policy=RemovalPolicy.RETAIN,
         )
+        acknowledge(bucket, _ACCESS_IS_TRAILED)
+        return bucket
 
     def _make_audit(self, environment: Environment) -> None:
         """Note who touched the recordings, where nobody can take the note away for a year."""
@@ -242,6 +256,7 @@ class DataStack(Stack):
             ],
             removal_policy=RemovalPolicy.RETAIN,
         )
+        acknowledge(self.audit, _ACCESS_IS_TRAILED)
         name = f"{environment.prefix}-trail"
         source = {"aws:SourceArn": environment.arn("cloudtrail", f"trail/{name}")}
         principal = iam.ServicePrincipal("cloudtrail.amazonaws.com")

@@ -47,6 +47,23 @@ def statements_for(word: str, environment: Environment, data: DataStack) -> Stat
     raise UnknownGrant(f"{word!r} is no grant; infra/grants.py lists those there are.")
 
 
+def wildcards(function: Function, environment: Environment) -> dict[str, str]:
+    """Say why some of a function's rights end in a star: findings of cdk-nag, with reasons."""
+    reasons: dict[str, str] = {}
+    if any(grant.startswith("recordings:") for grant in function.grants):
+        objects = f"arn:aws:s3:::{environment.bucket_name('recordings')}/*"
+        reasons[objects] = "It works on every company's recordings, whose names it can't know."
+    if any(grant.startswith("secrets:tenants:") for grant in function.grants):
+        names = environment.arn("secretsmanager", f"secret:{environment.secret_name('tenant')}/*")
+        reasons[names] = "One secret for each company, and it works for all of them in turn."
+    if "cells:reconcile" in function.grants:
+        for statement in reconciler_statements(environment):
+            for resource in statement.resources:
+                if "*" in resource and resource != "*":
+                    reasons[resource] = "One stack for each company, from the release's template."
+    return {f"AwsSolutions-IAM5[Resource::{arn}]": reason for arn, reason in reasons.items()}
+
+
 def database(data: DataStack, *roles: str) -> iam.PolicyStatement:
     """Allow to sign in to the database as some of its roles, and as no other."""
     return iam.PolicyStatement(

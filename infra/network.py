@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra.acknowledgements import acknowledge
 from infra.boundary import make_boundary
 from infra.environments import Environment
 from infra.keys import for_alarms, for_logs, for_trail, make_key
@@ -72,9 +73,7 @@ class NetworkStack(Stack):
         self._log_flows(environment)
 
     def _make_security_groups(self) -> None:
-        self.function_security_group = self._group(
-            "Functions", "To vendors and the database"
-        )
+        self.function_security_group = self._group("Functions", "To vendors and the database")
         self.agent_security_group = self._group("Agents", "To LiveKit, vendors and the database")
         self.database_security_group = self._group("Database", "From those two only")
         anyone, https = ec2.Peer.any_ipv4(), ec2.Port.tcp(443)
@@ -111,6 +110,9 @@ class NetworkStack(Stack):
                 actions=["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
                 resources=[f"{arn}:*"],
             )
+        )
+        acknowledge(
+            role, {f"AwsSolutions-IAM5[Resource::{arn}:*]": "The streams of one log group."}
         )
         ec2.CfnFlowLog(
             self,

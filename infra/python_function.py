@@ -15,7 +15,7 @@ from constructs import Construct
 from infra.acknowledgements import acknowledge
 from infra.data import DATABASE_NAME, DataStack
 from infra.environments import Environment
-from infra.grants import send, statements_of
+from infra.grants import send, statements_of, wildcards
 from infra.layers import Parts
 from infra.network import DATABASE_PORT, NetworkStack, retention_of
 
@@ -183,6 +183,7 @@ class PythonFunction(lambda_.Function):
                 "AwsSolutions-IAM5[Resource::*]": "Network interfaces and trace segments have no"
                 " ARN that a policy could name; the interfaces are denied to the code itself.",
                 f"AwsSolutions-IAM5[Resource::{arn}]": "The streams of one log group.",
+                **wildcards(function, environment),
             },
         )
         acknowledge(
