@@ -292,6 +292,51 @@ def close(
     return call
 
 
+def end_unserved(
+    conn: Connection, *, call_id: UUID, outcome: Outcome, left: Iterable[SealedDraft] = ()
+) -> bool:
+    """End a call that has no agent, from the telephone side; False when it has ended already.
+
+    An agent that holds it after all learns so from its next write.
+    """
+    row = conn.execute(
+        """
+        UPDATE aurion.calls
+        SET status = 'closed', outcome = %s, ended_at = clock_timestamp(),
+            token_hash = NULL, token_expires_at = NULL
+        WHERE id = %s AND status <> 'closed'
+        RETURNING id
+        """,
+        (outcome, call_id),
+    ).fetchone()
+    for draft in left:
+        drafts.put(conn, draft)
+    if row is not None:
+        outbox.enqueue(conn, kind="call_closed", subject_id=call_id)
+    return row is not None
+
+
+def find_by_provider_id(conn: Connection, provider_call_id: str) -> Call | None:
+    """Find the call that the telephone company knows by this id."""
+    return (
+        conn.cursor(row_factory=rows_of(Call))
+        .execute("SELECT * FROM aurion.calls WHERE provider_call_id = %s", (provider_call_id,))
+        .fetchone()
+    )
+
+
+def spare(conn: Connection, *, call_id: UUID, seconds: float) -> None:
+    """Keep the sweep from a call that somebody else is serving meanwhile."""
+    conn.execute(
+        """
+        UPDATE aurion.calls
+        SET lease_until = greatest(lease_until, clock_timestamp() + make_interval(secs => %s))
+        WHERE id = %s AND status <> 'closed'
+        """,
+        (seconds, call_id),
+    )
+
+
 def get(conn: Connection, call_id: UUID) -> Call:
     """Read a call.
 

@@ -25,13 +25,14 @@ AurionError (500)
 │   ├── TenantNotFound  NumberNotFound  PersonNotFound  CallNotFound
 │   └── TicketNotFound  ArticleNotFound  RecordingNotFound  SecretNotFound
 ├── Conflict (409)
-│   ├── NumberTaken  TenantExists
+│   ├── NumberTaken  TenantExists  TenantUnclear
 │   ├── CallClosed
 │   ├── TurnTaken  RecordingSettled
 │   └── StaleEpoch
 ├── NotAllowed (403)
 │   └── Forged
 ├── RequestMalformed (400)
+│   └── OperationUnknown
 ├── RequestTooLarge (413)
 ├── SecretMalformed (500)
 ├── InternalFault (500)
@@ -206,6 +207,10 @@ class TenantExists(Conflict):
     """There is such a tenant already."""
 
 
+class TenantUnclear(Conflict):
+    """Say which company is meant, by its name or its id: none, or more than one, is called so."""
+
+
 class CallClosed(Conflict):
     """The call has ended."""
 
@@ -236,6 +241,10 @@ class RequestMalformed(AurionError):
     """The request can't be read."""
 
     status = 400
+
+
+class OperationUnknown(RequestMalformed):
+    """There is no such command."""
 
 
 class RequestTooLarge(AurionError):

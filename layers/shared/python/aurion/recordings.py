@@ -146,6 +146,19 @@ def object_gone(conn: Connection, *, call_id: UUID) -> None:
     _settle(conn, call_id, done.rowcount)
 
 
+def gone(conn: Connection, *, call_id: UUID, object_key: str) -> bool:
+    """Note that a stored recording's object is not where its row says; False when that changed."""
+    done = conn.execute(
+        """
+        UPDATE aurion.recordings
+        SET status = 'lost', object_key = NULL, size_bytes = NULL, sha256 = NULL
+        WHERE call_id = %s AND object_key = %s AND status IN ('stored', 'salvaged')
+        """,
+        (call_id, object_key),
+    )
+    return done.rowcount > 0
+
+
 def list_unwanted(conn: Connection, *, limit: int = 100) -> list[Recording]:
     """List discarded recordings whose object is still there, oldest first."""
     return (

@@ -39,6 +39,14 @@ def recording_key(tenant_id: UUID, call_id: UUID) -> str:
     return f"{tenant_id}/recordings/{call_id}.ogg"
 
 
+def call_of_key(object_key: str) -> UUID | None:
+    """Return the call whose recording has this key; None when no recording is called so."""
+    try:
+        return UUID(object_key.rpartition("/")[2].removesuffix(".ogg"))
+    except ValueError:
+        return None
+
+
 def put_recording(tenant_id: UUID, call_id: UUID, path: Path) -> StoredObject:
     """Store a recording encrypted under our key; storing it again replaces it.
 

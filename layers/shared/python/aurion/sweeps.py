@@ -3,17 +3,24 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from psycopg import Connection
 
-from aurion import database, drafts, outbox, tenants, ticket_texts, tickets
+from aurion import database, drafts, itsm, outbox, secrets, tenants, ticket_texts, tickets
 from aurion.database.rows import rows_of
 from aurion.drafts import Delivery, Draft, SealedDraft
-from aurion.errors import NotFound, QueueUnavailable, Rejected, TenantNotFound, Unavailable
+from aurion.errors import (
+    KeysUnavailable,
+    NotFound,
+    QueueUnavailable,
+    Rejected,
+    TenantNotFound,
+    Unavailable,
+)
 from aurion.itsm import Connector
 from aurion.tenants import Language, Tenant
 
@@ -47,6 +54,7 @@ def close_expired(tenant_id: UUID, *, limit: int = 50) -> list[UUID]:
     """Close the calls whose agent is gone as interrupted, each once, and leave one call-back each.
 
     The call-back has the key of the call's only one: a caller who had asked for one gets no second.
+    Who hung up while it still rang is abandoned and wants no call-back; those aren't in the list.
 
     Raises:
         DatabaseUnavailable: The database does not answer.
@@ -55,6 +63,7 @@ def close_expired(tenant_id: UUID, *, limit: int = 50) -> list[UUID]:
     """
     with database.tenant_transaction(tenant_id) as conn:
         tenant = tenants.get(conn)
+        _abandon(conn, limit)
         expired = _list_expired(conn, limit)
     closed: list[UUID] = []
     for call in expired:
@@ -63,6 +72,69 @@ def close_expired(tenant_id: UUID, *, limit: int = 50) -> list[UUID]:
             if _interrupt(conn, call.id, sealed):
                 closed.append(call.id)
     return closed
+
+
+def close_all_expired() -> dict[UUID, list[UUID]]:
+    """Close every tenant's dead calls; one whose keys do not answer does not hold up the others.
+
+    Raises:
+        DatabaseUnavailable: The database does not answer.
+    """
+    closed: dict[UUID, list[UUID]] = {}
+    for tenant_id in tenants.ids():
+        try:
+            closed[tenant_id] = close_expired(tenant_id)
+        except TenantNotFound:
+            continue  # deleted since
+        except KeysUnavailable as error:
+            _cut_short(tenant_id, error)
+    return closed
+
+
+async def deliver_all(
+    connect: Callable[[Tenant], Connector] | None = None, *, at_once: int = 8
+) -> dict[UUID, Sweep]:
+    """Deliver every tenant's drafts and messages, some tenants at a time.
+
+    `connect` reaches a ticket system in another way than by the tenant's row.
+
+    Raises:
+        DatabaseUnavailable: The tenants can't be listed.
+    """
+    room = asyncio.Semaphore(at_once)
+
+    async def one(tenant_id: UUID) -> Sweep | None:
+        async with room:
+            try:
+                connector = await asyncio.to_thread(_reach, tenant_id, connect or _by_row)
+                try:
+                    return await deliver(tenant_id, connector)
+                finally:
+                    await connector.aclose()
+            except TenantNotFound:
+                return None  # deleted since
+            except (Unavailable, Rejected, NotFound) as error:
+                _cut_short(tenant_id, error)
+                return None
+
+    ids = await asyncio.to_thread(tenants.ids)
+    done = await asyncio.gather(*(one(tenant_id) for tenant_id in ids))
+    return {tenant_id: sweep for tenant_id, sweep in zip(ids, done, strict=True) if sweep}
+
+
+async def deliver(tenant_id: UUID, connector: Connector) -> Sweep:
+    """Deliver a tenant's drafts and send its messages.
+
+    Raises:
+        DatabaseUnavailable: The database does not answer.
+        KeysUnavailable: KMS does not answer.
+    """
+    delivery = await drafts.deliver_due(connector, tenant_id=tenant_id)
+    try:
+        sent = await asyncio.to_thread(outbox.flush, tenant_id)
+    except QueueUnavailable:
+        sent = 0
+    return Sweep(0, delivery, sent)
 
 
 async def tend(tenant_id: UUID, connector: Connector) -> Sweep:
@@ -74,12 +146,7 @@ async def tend(tenant_id: UUID, connector: Connector) -> Sweep:
         TenantNotFound: There is no such tenant.
     """
     closed = await asyncio.to_thread(close_expired, tenant_id)
-    delivery = await drafts.deliver_due(connector, tenant_id=tenant_id)
-    try:
-        sent = await asyncio.to_thread(outbox.flush, tenant_id)
-    except QueueUnavailable:
-        sent = 0
-    return Sweep(len(closed), delivery, sent)
+    return replace(await deliver(tenant_id, connector), interrupted=len(closed))
 
 
 async def tend_all(connect: Callable[[Tenant], Connector]) -> dict[UUID, Sweep]:
@@ -95,24 +162,60 @@ async def tend_all(connect: Callable[[Tenant], Connector]) -> dict[UUID, Sweep]:
         except TenantNotFound:
             continue  # deleted since
         except (Unavailable, Rejected, NotFound) as error:
-            logger.warning(
-                "a tenant's round was cut short",
-                extra={"tenant_id": str(tenant_id), "error": type(error).__name__},
-            )
+            _cut_short(tenant_id, error)
     return done
 
 
 async def _tend_one(tenant_id: UUID, connect: Callable[[Tenant], Connector]) -> Sweep:
-    def reach() -> Connector:
-        with database.tenant_transaction(tenant_id) as conn:
-            tenant = tenants.get(conn)
-        return connect(tenant)
-
-    connector = await asyncio.to_thread(reach)
+    connector = await asyncio.to_thread(_reach, tenant_id, connect)
     try:
         return await tend(tenant_id, connector)
     finally:
         await connector.aclose()
+
+
+def _reach(tenant_id: UUID, connect: Callable[[Tenant], Connector]) -> Connector:
+    with database.tenant_transaction(tenant_id) as conn:
+        tenant = tenants.get(conn)
+    return connect(tenant)
+
+
+def _by_row(tenant: Tenant) -> Connector:
+    secret = secrets.get(tenant.itsm_secret) if tenant.itsm_secret else ""
+    return itsm.connect(tenant.itsm_kind, base_url=tenant.itsm_url, secret=secret)
+
+
+def _cut_short(tenant_id: UUID, error: Exception) -> None:
+    logger.warning(
+        "a tenant's round was cut short",
+        extra={"tenant_id": str(tenant_id), "error": type(error).__name__},
+    )
+
+
+def _abandon(conn: Connection, limit: int) -> None:
+    """End the calls whose callers hung up before anybody answered."""
+    rows = conn.execute(
+        """
+        UPDATE aurion.calls AS c
+        SET status = 'closed', outcome = 'abandoned', token_hash = NULL, token_expires_at = NULL,
+            ended_at = greatest(c.started_at, gone.updated_at)
+        FROM (
+            SELECT c.id, l.updated_at FROM aurion.calls c
+            JOIN aurion.phone_lines l
+                ON l.tenant_id = c.tenant_id AND l.line_id = c.provider_call_id
+            WHERE c.status = 'ringing' AND c.lease_until < clock_timestamp()
+                AND l.status IN ('completed', 'canceled')
+                AND coalesce(l.offered, 'nothing') = 'nothing'
+            LIMIT %s
+            FOR UPDATE OF c SKIP LOCKED
+        ) AS gone
+        WHERE c.id = gone.id
+        RETURNING c.id
+        """,
+        (limit,),
+    ).fetchall()
+    for (call_id,) in rows:
+        outbox.enqueue(conn, kind="call_closed", subject_id=call_id)
 
 
 def _list_expired(conn: Connection, limit: int) -> list[_Expired]:

@@ -27,6 +27,18 @@ def interrupted(
     return str(text["summary"]).format(caller=caller or number or unknown), "\n".join(lines)
 
 
+def unanswered(language: Language, *, started_at: str, number: str) -> tuple[str, str]:
+    """Word the ticket of a caller whom nobody answered: its summary and its description.
+
+    `started_at` is already in the company's time; `number` is E.164.
+    """
+    text = _read(language)["unanswered"]
+    return (
+        str(text["summary"]).format(number=number),
+        str(text["description"]).format(started_at=started_at, number=number).strip(),
+    )
+
+
 @cache
 def _read(language: Language) -> dict[str, Any]:
     return tomllib.loads(files(__name__).joinpath(f"{language}.toml").read_text("utf-8"))

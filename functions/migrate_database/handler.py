@@ -1,0 +1,13 @@
+"""Bring the database to the newest migration, before anything else of a release runs."""
+
+from typing import Any
+
+from aurion import operations, telemetry
+from aurion.telemetry import Event
+
+
+@telemetry.entry("migrate_database")
+def handler(event: Event, _context: Any) -> dict[str, Any]:
+    """Migrate when a stack is created or updated; taking one down takes no table away."""
+    applied = [] if event.get("RequestType") == "Delete" else operations.migrate_database()
+    return {"PhysicalResourceId": "aurion-database", "Data": {"Applied": ",".join(applied)}}

@@ -1,0 +1,320 @@
+"""What operators do, as commands with plain arguments and plain answers.
+
+On one machine the `aurion` command calls these directly; for an environment in the cloud it sends
+the same command to the function `operate`, which calls them there. So both do the same thing.
+"""
+
+import io
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from aurion import (
+    calls,
+    database,
+    people,
+    phone_numbers,
+    recordings,
+    secrets,
+    tenants,
+    tickets,
+    turns,
+)
+from aurion.calls import Call
+from aurion.database import migrate
+from aurion.errors import (
+    AurionError,
+    CallNotFound,
+    DatabaseUnavailable,
+    OperationUnknown,
+    RecordingNotFound,
+    RequestMalformed,
+    SettingRejected,
+    TenantUnclear,
+)
+from aurion.settings import settings
+from aurion.tenants import Tenant
+
+type Arguments = Mapping[str, Any]
+type Answer = dict[str, Any]
+
+_WAKES_WITHIN_S = 60.0
+_MOST_LISTED = 500
+
+
+def answer(event: Mapping[str, Any]) -> Answer:
+    """Run the command of an event; an error of ours is an answer too.
+
+    The event is {"command": "number.add", "arguments": {...}}, the answer {"result": ...} or
+    {"error": {"kind", "message"}}.
+    """
+    try:
+        arguments: Any = event.get("arguments", {})
+        if not isinstance(arguments, dict):
+            raise RequestMalformed
+        return {"result": run(str(event.get("command")), cast("Arguments", arguments))}
+    except AurionError as error:
+        return {"error": {"kind": type(error).__name__, "message": str(error)}}
+
+
+def run(command: str, arguments: Arguments) -> Answer:
+    """Run a command.
+
+    Raises:
+        OperationUnknown: There is no such command.
+        RequestMalformed: An argument is missing or of another kind.
+        AurionError: What the command itself raises.
+    """
+    if command not in _COMMANDS:
+        raise OperationUnknown
+    return _COMMANDS[command](arguments)
+
+
+def commands() -> set[str]:
+    """Name the commands there are."""
+    return set(_COMMANDS)
+
+
+def migrate_database() -> list[str]:
+    """Bring the database to the newest migration as its administrator; returns what was applied.
+
+    A database that was asleep is waited for.
+
+    Raises:
+        DatabaseUnavailable: It does not answer.
+        MigrationError: A migration can't be applied.
+        SecretNotFound: There is no administrator's secret.
+        SecretsUnavailable: The store of secrets does not answer.
+    """
+    config = settings()
+    if config.database_admin_secret is None:
+        raise SettingRejected
+    admin = secrets.get_fields(config.database_admin_secret, "username", "password")
+    dsn = make_conninfo(
+        host=config.database_host,
+        port=config.database_port,
+        dbname=config.database_name,
+        user=admin["username"],
+        password=admin["password"],
+        sslmode=config.database_sslmode,
+        sslrootcert=config.database_sslrootcert,
+        connect_timeout=10,
+    )
+    _wait_for(dsn)
+    try:
+        return migrate.migrate(dsn)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable from error
+
+
+def find_tenant(wanted: str) -> Tenant:
+    """Find a company by its name or its id.
+
+    Raises:
+        TenantUnclear: None, or more than one, answers to it.
+        DatabaseUnavailable: The database does not answer.
+    """
+    found = [
+        tenant
+        for tenant in tenants.list_all()
+        if wanted.casefold() in (tenant.name.casefold(), str(tenant.tenant_id))
+    ]
+    if len(found) != 1:
+        raise TenantUnclear
+    return found[0]
+
+
+def _add_tenant(arguments: Arguments) -> Answer:
+    tenant_id = uuid4()
+    given = dict(arguments)
+    name = _text(given, "name")
+    del given["name"]
+    with database.tenant_transaction(tenant_id) as conn:
+        # `tenants.add` refuses what it doesn't know, and whatever the database's checks refuse.
+        tenant = tenants.add(conn, name=name, **cast("Any", given))
+    return _describe_tenant(tenant, [])
+
+
+def _list_tenants(_: Arguments) -> Answer:
+    described: list[Answer] = []
+    for tenant in tenants.list_all():
+        with database.tenant_transaction(tenant.tenant_id) as conn:
+            described.append(_describe_tenant(tenant, phone_numbers.list_all(conn)))
+    return {"tenants": described}
+
+
+def _set_tenant(arguments: Arguments) -> Answer:
+    owner = find_tenant(_text(arguments, "tenant"))
+    changes = {name: value for name, value in arguments.items() if name != "tenant"}
+    with database.tenant_transaction(owner.tenant_id) as conn:
+        tenant = tenants.update(conn, **cast("Any", changes))
+        return _describe_tenant(tenant, phone_numbers.list_all(conn))
+
+
+def _describe_tenant(tenant: Tenant, numbers: list[str]) -> Answer:
+    return {
+        "id": str(tenant.tenant_id),
+        "name": tenant.name,
+        "status": tenant.status,
+        "languages": list(tenant.languages),
+        "badge_format": tenant.badge_format,
+        "retention_days": tenant.retention_days,
+        "fallback_number": tenant.fallback_number,
+        "itsm_secret": tenant.itsm_secret,
+        "numbers": numbers,
+    }
+
+
+def _add_number(arguments: Arguments) -> Answer:
+    owner = find_tenant(_text(arguments, "tenant"))
+    with database.tenant_transaction(owner.tenant_id) as conn:
+        phone_numbers.add(conn, _text(arguments, "number"))
+    return {"number": _text(arguments, "number"), "tenant": owner.name}
+
+
+def _remove_number(arguments: Arguments) -> Answer:
+    owner = find_tenant(_text(arguments, "tenant"))
+    with database.tenant_transaction(owner.tenant_id) as conn:
+        phone_numbers.remove(conn, _text(arguments, "number"))
+    return {"number": _text(arguments, "number"), "tenant": owner.name}
+
+
+def _import_people(arguments: Arguments) -> Answer:
+    owner = find_tenant(_text(arguments, "tenant"))
+    rows = io.BytesIO(_text(arguments, "csv").encode("utf-8"))
+    report = people.import_csv(owner, rows)
+    return {
+        "added": report.added,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "rejected": [asdict(rejection) for rejection in report.rejected],
+    }
+
+
+def _list_people(arguments: Arguments) -> Answer:
+    owner = find_tenant(_text(arguments, "tenant"))
+    listed: list[Answer] = []
+    with database.tenant_transaction(owner.tenant_id) as conn:
+        after = None
+        while page := people.list_all(conn, after=after):
+            listed += [
+                {
+                    "name": person.name,
+                    "language": person.language,
+                    "email": person.email,
+                    "phone": person.phone,
+                    "restricted": person.restricted,
+                    "enrolled_at": person.enrolled_at and person.enrolled_at.isoformat(),
+                }
+                for person in page
+            ]
+            after = (page[-1].name_norm, page[-1].id)
+    return {"tenant": owner.name, "people": listed}
+
+
+def _list_calls(arguments: Arguments) -> Answer:
+    owner = find_tenant(_text(arguments, "tenant"))
+    limit = arguments.get("limit", 20)
+    if not isinstance(limit, int):
+        raise RequestMalformed
+    limit = min(_MOST_LISTED, max(1, limit))
+    with database.tenant_transaction(owner.tenant_id) as conn:
+        return {
+            "calls": [_describe_call(conn, call) for call in calls.list_recent(conn, limit=limit)]
+        }
+
+
+def _show_call(arguments: Arguments) -> Answer:
+    owner = find_tenant(_text(arguments, "tenant"))
+    with database.tenant_transaction(owner.tenant_id) as conn:
+        call = calls.get(conn, _complete(conn, _text(arguments, "call")))
+        shown = _describe_call(conn, call)
+        shown["turns"] = [
+            {
+                "seq": turn.seq,
+                "speaker": turn.speaker,
+                "text": turn.text,
+                "reply_ms": turn.reply_ms,
+            }
+            for turn in turns.list_all(conn, call.id)
+        ]
+        shown["tickets"] = [
+            {"number": reference.number, "kind": reference.kind}
+            for reference in tickets.list_references(conn, call.id)
+        ]
+        try:
+            recording = recordings.get(conn, call.id)
+            shown["recording"] = {
+                "status": recording.status,
+                "seconds": (recording.duration_ms or 0) / 1000,
+                "silent_s": sum(end - start for start, end in recording.guarded_intervals) / 1000,
+                "object_key": recording.object_key,
+            }
+        except RecordingNotFound:
+            shown["recording"] = None
+    return shown
+
+
+def _describe_call(conn: database.Connection, call: Call) -> Answer:
+    lasted = None
+    if call.ended_at and call.answered_at:
+        lasted = (call.ended_at - call.answered_at).total_seconds()
+    return {
+        "id": str(call.id),
+        "started_at": call.started_at.isoformat(),
+        "channel": call.channel,
+        "caller": people.get(conn, call.person_id).name if call.person_id else None,
+        "level": call.level,
+        "language": call.language,
+        "status": call.status,
+        "outcome": call.outcome,
+        "seconds": lasted,
+    }
+
+
+def _complete(conn: database.Connection, beginning: str) -> UUID:
+    found = [
+        call.id
+        for call in calls.list_recent(conn, limit=_MOST_LISTED)
+        if str(call.id).startswith(beginning.lower())
+    ]
+    if len(found) != 1:
+        raise CallNotFound
+    return found[0]
+
+
+def _text(arguments: Arguments, name: str) -> str:
+    value = arguments.get(name)
+    if not isinstance(value, str):
+        raise RequestMalformed
+    return value
+
+
+def _wait_for(dsn: str) -> None:
+    until = time.monotonic() + _WAKES_WITHIN_S
+    while True:
+        try:
+            psycopg.connect(dsn).close()
+            return
+        except psycopg.OperationalError as error:
+            if time.monotonic() > until:
+                raise DatabaseUnavailable from error
+            time.sleep(1)
+
+
+_COMMANDS: dict[str, Callable[[Arguments], Answer]] = {
+    "tenant.add": _add_tenant,
+    "tenant.list": _list_tenants,
+    "tenant.set": _set_tenant,
+    "number.add": _add_number,
+    "number.remove": _remove_number,
+    "people.import": _import_people,
+    "people.list": _list_people,
+    "calls.list": _list_calls,
+    "calls.show": _show_call,
+}
