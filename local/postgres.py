@@ -30,7 +30,7 @@ UNPRIVILEGED_ACCOUNT = "nobody"
 ADMIN_ROLE = "aurion_admin"
 """The login that makes the databases and migrates them: it may do what Aurora's master may."""
 
-LOGIN_ROLES = ("aurion_app", "aurion_system", "aurion_router")
+LOGIN_ROLES = ("aurion_app", "aurion_system", "aurion_router", "aurion_provisioner")
 
 _READY_WITHIN_S = 120.0  # after a crash every file is synced first: a busy disk takes its time
 _SETTINGS = (

@@ -35,6 +35,7 @@ TABLES = (
     "inbox_events",
     "outbox_messages",
     "audit_events",
+    "tenant_cells",
 )
 
 
@@ -91,6 +92,7 @@ def fill(conn: psycopg.Connection) -> None:
             " VALUES ('agent', 'open_ticket', 'allowed', %s, %s)",
             (call, person),
         ),
+        ("INSERT INTO aurion.tenant_cells DEFAULT VALUES", ()),
     ):
         conn.execute(statement, values)  # type: ignore[arg-type]
 

@@ -45,9 +45,10 @@ MUTATIONS = [
     ("L09", "ALTER ROLE aurion_app BYPASSRLS"),
     ("L09", "ALTER ROLE aurion_system SUPERUSER"),
     ("L09", "ALTER ROLE aurion_router CREATEROLE"),
+    ("L09", "ALTER ROLE aurion_provisioner CREATEROLE"),
     ("L10", "ALTER TABLE aurion.calls OWNER TO aurion_app"),
     ("L10", "ALTER FUNCTION aurion.tenant_ids() OWNER TO aurion_system"),
-    ("L11", "GRANT aurion_owner TO aurion_app"),
+    ("L11", "GRANT aurion_owner TO aurion_router"),
     ("L11", "GRANT pg_read_all_data TO aurion_system"),
     ("L11", "GRANT aurion_app TO aurion_router"),
     (
@@ -104,6 +105,7 @@ MUTATIONS = [
     ("L25", "GRANT SELECT ON aurion.calls TO PUBLIC"),
     ("L26", "GRANT EXECUTE ON FUNCTION aurion.tenant_ids() TO aurion_router"),
     ("L26", "GRANT EXECUTE ON FUNCTION aurion.assign_number(text) TO aurion_system"),
+    ("L26", "GRANT EXECUTE ON FUNCTION aurion.tenant_ids() TO aurion_provisioner"),
     ("L27", "GRANT UPDATE (decision) ON aurion.audit_events TO aurion_app"),
     ("L27", "GRANT DELETE ON aurion.audit_events TO aurion_app"),
     (

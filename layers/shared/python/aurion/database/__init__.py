@@ -44,6 +44,13 @@ def system_transaction() -> Generator[Connection]:
         yield conn
 
 
+@contextmanager
+def provisioner_transaction() -> Generator[Connection]:
+    """Open a transaction that may do one thing: make and drop the logins of tenants' own agents."""
+    with _transaction("aurion_provisioner") as conn:
+        yield conn
+
+
 def close_pools() -> None:
     """Close every connection; the next transaction opens new ones with the settings of then."""
     with _pools_lock:

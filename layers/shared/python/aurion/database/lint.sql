@@ -26,7 +26,7 @@ fn AS (
 ),
 app AS (
     SELECT * FROM pg_roles
-    WHERE rolname IN ('aurion_app', 'aurion_system', 'aurion_router')
+    WHERE rolname IN ('aurion_app', 'aurion_system', 'aurion_router', 'aurion_provisioner')
         OR rolname LIKE 'aurion\_cell\_%'
 ),
 -- Who may do what with a table or some of its columns, the owner aside; grantee 0 is PUBLIC.
@@ -94,6 +94,7 @@ faults (fault, object) AS (
     FROM app CROSS JOIN pg_roles above
     WHERE above.oid <> app.oid AND NOT app.rolsuper AND pg_has_role(app.oid, above.oid, 'MEMBER')
         AND NOT (app.rolname LIKE 'aurion\_cell\_%' AND above.rolname = 'aurion_app')
+        AND above.rolname <> 'rds_iam'  -- how Aurora signs a login in; it owns and may nothing
     UNION ALL
     SELECT 'L12 a definer function is not reviewed or has no search_path',
         oid::regprocedure::text
@@ -177,7 +178,9 @@ faults (fault, object) AS (
     FROM fn CROSS JOIN app
     WHERE has_function_privilege(app.oid, fn.oid, 'EXECUTE') AND fn.proname <> 'tenant_id'
         AND ((app.rolname = 'aurion_system' AND fn.proname NOT IN ('tenant_ids', 'take_silent_calls'))
-            OR (app.rolname = 'aurion_router' AND fn.proname <> 'tenant_of_number'))
+            OR (app.rolname = 'aurion_router' AND fn.proname <> 'tenant_of_number')
+            OR (app.rolname = 'aurion_provisioner'
+                AND fn.proname NOT IN ('cell_logins', 'make_cell_login', 'drop_cell_login')))
     UNION ALL
     SELECT 'L27 the audit can be rewritten: ' || privilege_type,
         coalesce(pg_get_userbyid(nullif(grantee, 0)), 'PUBLIC')
