@@ -17,11 +17,12 @@ from agent_container import providers
 from agent_container.call import Deps, run_call
 from agent_container.config import Config
 from agent_container.speech.client import SpeechClient
-from local import state
+from local import state, telephone
 from local.audio_line import LocalLine, TextLine
 from local.caller import Caller
 from local.recorded_callers import Script
 from local.state import State
+from local.telephone import CallRefused
 from local.transcript import Transcript
 
 _REPLY_WITHIN_S = 20.0
@@ -33,11 +34,12 @@ _SPEECH_S = 30.0  # a small or busy machine is slow, and a late answer is better
 async def place(running: State, script: Script, transcript: Transcript) -> tuple[Tenant, UUID]:
     """Call the company of the dialled number and stay until the call is over.
 
-    Raises NumberNotFound when nobody has it, AudioUnreadable when a file holds no audio.
+    Raises NumberNotFound when nobody has it, CallRefused when it was not put through, and
+    AudioUnreadable when a file holds no audio.
     """
     _log_to(state.home() / "logs" / "agent.log")
     channel: Channel = "local" if script.files else "text"
-    tenant, call = await asyncio.to_thread(_begin, script, channel)
+    tenant, call, phone_line = await asyncio.to_thread(_begin, script, channel)
     async with SpeechClient(running.speech_socket, timeout_s=_SPEECH_S) as speech:
         deps = Deps(
             speech=speech,
@@ -59,19 +61,25 @@ async def place(running: State, script: Script, transcript: Transcript) -> tuple
             talking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await talking
+            await asyncio.to_thread(telephone.hang_up, phone_line)
     return tenant, call.id
 
 
-def _begin(script: Script, channel: Channel) -> tuple[Tenant, Call]:
+def _begin(script: Script, channel: Channel) -> tuple[Tenant, Call, telephone.Line]:
+    """Ring as the telephone company does, and redeem the token it is told to dial."""
+    try:
+        phone_line = telephone.ring(
+            dialled_number=script.dialled_number, calling_number=script.calling_number
+        )
+    except CallRefused:
+        phone_numbers.tenant_of(script.dialled_number)  # the likeliest reason, by its name
+        raise
     tenant_id = phone_numbers.tenant_of(script.dialled_number)
     with database.tenant_transaction(tenant_id) as conn:
-        call = calls.start(
-            conn,
-            channel=channel,
-            dialled_number=script.dialled_number,
-            calling_number=script.calling_number,
-        )
-        return tenants.get(conn), call
+        call = calls.redeem_token(conn, token=phone_line.token)
+        # From here on it goes neither through a telephone nor through a room.
+        conn.execute("UPDATE aurion.calls SET channel = %s WHERE id = %s", (channel, call.id))
+        return tenants.get(conn), call, phone_line
 
 
 async def _type(line: TextLine, transcript: Transcript) -> None:

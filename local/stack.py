@@ -201,6 +201,7 @@ class Stack:
             warm=["twilio_voice"],  # the first caller shall not wait for it
             schedules=self._kept_running,
             soonest_s=_SOONEST_S,
+            base64_always=True,  # as the deployed API hands bodies over
         )
         self._note("functions", self._gateway.process.pid)
         return self._gateway

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Literal
 from urllib.parse import urlencode, urljoin
 from xml.etree import ElementTree
 
@@ -26,8 +25,6 @@ _WITHHELD = "anonymous"
 _ANSWER_S = 15.0  # what Twilio allows
 _MOST_REQUESTS = 10
 
-type Ending = Literal["completed", "busy", "no-answer", "failed", "canceled"]
-
 
 class CallRefused(Exception):
     """The call was not put through."""
@@ -35,12 +32,17 @@ class CallRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A caller's line; `token` is the user part of the address it was put through to."""
+    """A caller's line; `room` is the user part of the address it was put through to."""
 
     id: str
-    token: str
+    room: str
     form: Mapping[str, str]
     action: str | None
+
+    @property
+    def token(self) -> str:
+        """The call's token, which the voice server shows to the agent as the room's name."""
+        return self.room.removeprefix("call-")
 
 
 def ring(*, dialled_number: str, calling_number: str | None) -> Line:
@@ -65,7 +67,7 @@ def ring(*, dialled_number: str, calling_number: str | None) -> Line:
         step = _follow(answer)
         if isinstance(step, _Dialled):
             action = urljoin(url, step.action) if step.action else None
-            return Line(form["CallSid"], step.token, form, action)
+            return Line(form["CallSid"], step.room, form, action)
         if step is None:
             raise CallRefused(CallRefused.__doc__)
         time.sleep(step.pause_s)
@@ -73,19 +75,19 @@ def ring(*, dialled_number: str, calling_number: str | None) -> Line:
     raise CallRefused(CallRefused.__doc__)
 
 
-def hang_up(line: Line, ending: Ending = "completed") -> None:
-    """Tell how the dialling went and that the line is free again; nobody waits for the answers."""
-    told = {**line.form, "CallStatus": "in-progress"}
+def hang_up(line: Line) -> None:
+    """Tell that the caller is gone: first of the line that was dialled, then of their own."""
+    ended = {**line.form, "CallStatus": "completed"}
     if line.action is not None:
-        _tell(line.action, {**told, "DialCallStatus": ending})
+        _tell(line.action, {**ended, "DialCallStatus": "completed"})
     at = format_datetime(datetime.now(UTC))
-    ended = {"CallStatus": "completed", "SequenceNumber": "2", "Timestamp": at}
-    _tell(f"{settings().hooks_url}/twilio/status", {**line.form, **ended})
+    status = {**ended, "SequenceNumber": "2", "Timestamp": at}
+    _tell(f"{settings().hooks_url}/twilio/status", status)
 
 
 @dataclass(frozen=True, slots=True)
 class _Dialled:
-    token: str
+    room: str
     action: str | None
 
 
@@ -125,7 +127,7 @@ def _request(url: str, form: Mapping[str, str]) -> bytes:
         )
     except httpx2.HTTPError:
         raise CallRefused("The functions do not answer.") from None
-    if answer.status_code != 200:
+    if not answer.is_success:
         raise CallRefused(f"The functions answered with status {answer.status_code}.")
     return answer.content
 

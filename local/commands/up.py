@@ -6,10 +6,7 @@ import time
 from typing import Annotated
 
 import typer
-from aurion import itsm, secrets, sweeps
 from aurion.errors import DatabaseUnavailable
-from aurion.itsm import Connector
-from aurion.tenants import Tenant
 from rich.panel import Panel
 
 from local import seed, state
@@ -30,6 +27,7 @@ def up(
             Panel(
                 f"Company      {seed.COMPANY}, {seed.NUMBER}\n"
                 f"Demo desk    {stack.state.desk_url}\n"
+                f"Webhooks     {stack.state.environment['HOOKS_URL']}\n"
                 f"State, logs  {state.home()}\n\n"
                 "aurion call --caller alice     a recorded caller\n"
                 "aurion call --text             type to the desk\n"
@@ -46,20 +44,13 @@ def up(
 
 
 async def _tend(running: state.State) -> None:
-    """Do what scheduled jobs do in the cloud, and notice when a part has ended."""
+    """Bring in what killed agents have recorded, and notice when a part has ended."""
     from agent_container import leftovers  # reads sound: too much for every command's start
 
     while not (missing := state.dead_parts(running)):
         began = time.monotonic()
         with contextlib.suppress(DatabaseUnavailable):
-            await sweeps.tend_all(_connect)
             await asyncio.to_thread(leftovers.bring_in, state.home() / "recordings")
         await asyncio.sleep(max(0.0, _ROUND_S - (time.monotonic() - began)))
     console.print(f"[red]Ended by itself: {', '.join(missing)}. Its log is in {state.home()}.")
     raise SystemExit(1)
-
-
-def _connect(tenant: Tenant) -> Connector:
-    return itsm.connect(
-        tenant.itsm_kind, base_url=tenant.itsm_url, secret=secrets.get(tenant.itsm_secret)
-    )
