@@ -43,32 +43,38 @@ async def end_call(serving: Serving, outcome: Outcome) -> str | None:
             await log.flush(5.0)
             await log.aclose()
         finally:
-            if log.taken_over.is_set():
-                await serving.recording.discard()
-            else:
-                await close_row(state, outcome, message=serving.undelivered_message())
+            ours = not log.taken_over.is_set() and await close_row(
+                state, outcome, message=serving.undelivered_message()
+            )
+            if ours:
                 key = await serving.recording.finish()
+            else:
+                await serving.recording.discard()
     return key
 
 
-async def close_row(state: CallState, outcome: Outcome, *, message: str = "") -> None:
+async def close_row(state: CallState, outcome: Outcome, *, message: str = "") -> bool:
     """Close the row; what can't be closed now is closed by the sweep, with a call-back.
 
-    `message` is what the caller said while the database was down and nobody knows of yet.
+    `message` is what the caller said while the database was down and nobody knows of yet. False
+    when another agent has taken the call over, which is its own to close.
     """
     for attempt in range(_CLOSE_TRIES):
         try:
             await asyncio.to_thread(_close, state, outcome, message)
             break
-        except (StaleEpoch, CallClosed):
-            return
+        except StaleEpoch:
+            return False
+        except CallClosed:
+            return True
         except DatabaseUnavailable:
             await asyncio.sleep(2**attempt)
     else:
         logger.error("a call could not be closed", extra={"call": str(state.call_id)})
-        return
+        return True
     with contextlib.suppress(QueueUnavailable, DatabaseUnavailable):
         await asyncio.to_thread(outbox.flush, state.tenant_id)
+    return True
 
 
 def _close(state: CallState, outcome: Outcome, message: str) -> None:

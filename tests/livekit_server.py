@@ -11,7 +11,7 @@ import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 VERSION = "v1.13.5"
 API_KEY, API_SECRET = "testkey", "test-secret-of-at-least-32-characters"
@@ -44,9 +44,15 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
 
 @dataclass(slots=True)
 class LiveKitServer:
-    """A server whose signalling and media stay on 127.0.0.1: ICE over TCP, and no public STUN."""
+    """A server whose signalling and media stay on 127.0.0.1: ICE over TCP, and no public STUN.
+
+    It tells `webhooks` (a URL) what happens in its rooms, and knows trunks and dispatch rules when
+    it can keep them in `redis` (host:port).
+    """
 
     log: Path
+    webhooks: str = ""
+    redis: str = ""
     port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -64,7 +70,7 @@ class LiveKitServer:
 
     def __enter__(self) -> Self:
         udp = free_port(socket.SOCK_DGRAM)
-        config = {
+        config: dict[str, Any] = {
             "port": self.port,
             "bind_addresses": ["127.0.0.1"],
             "rtc": {
@@ -81,6 +87,10 @@ class LiveKitServer:
             "room": {"empty_timeout": 30, "departure_timeout": 5},
             "logging": {"level": "info", "json": True},
         }
+        if self.webhooks:
+            config["webhook"] = {"urls": [self.webhooks], "api_key": API_KEY}
+        if self.redis:
+            config["redis"] = {"address": self.redis}
         with self.log.open("wb") as log:
             # JSON is YAML, and the environment leaves the key neither on disk nor in `ps`.
             self._process = subprocess.Popen(

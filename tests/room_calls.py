@@ -103,6 +103,12 @@ class Worker:
                 await asyncio.sleep(0.1)
         return code
 
+    def kill(self) -> None:
+        """Kill the worker and all its calls, as a machine that fails does."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
     def kill_call(self) -> None:
         """Kill the one process that serves a call, as an out-of-memory kill does."""
         assert self._process is not None
@@ -144,6 +150,7 @@ class PhoneCaller:
         self.heard_first_at: float | None = None  # perf_counter of the first audible sample
         self.heard_last_at = 0.0
         self._waiting_since: float | None = None
+        self._next: tuple[float, asyncio.Future[float]] | None = None
         self.reply_ms: list[int] = []
         self.joined_at = 0.0
         self.hung_up = asyncio.Event()
@@ -201,6 +208,13 @@ class PhoneCaller:
             ):
                 await asyncio.sleep(0.02)
 
+    async def heard_after(self, moment: float, *, within_s: float = 30.0) -> float:
+        """Wait for the first sound after a moment of perf_counter; the seconds between them."""
+        heard = asyncio.get_running_loop().create_future()
+        self._next = moment, heard
+        async with asyncio.timeout(within_s):
+            return await heard - moment
+
     async def say(self, path: Path) -> None:
         """Speak a file at 8 kHz and wait for the reply to begin and end."""
         samples = read_audio(path)[::2]
@@ -237,6 +251,9 @@ class PhoneCaller:
             self.heard_last_at = now
             if self.heard_first_at is None:
                 self.heard_first_at = at
+            if self._next is not None and at > self._next[0] and not self._next[1].done():
+                self._next[1].set_result(at)
+                self._next = None
             if self._waiting_since is not None:
                 self.reply_ms.append(round((at - self._waiting_since) * 1000))
                 self._waiting_since = None
