@@ -9,9 +9,9 @@ CREATE TABLE aurion.tenant_cells (
     -- Whether calls are sent to the cell's agents, and since when that is so.
     taking_calls boolean NOT NULL DEFAULT false,
     taking_since timestamptz NOT NULL DEFAULT now(),
-    -- CloudFormation's word for the stack, and the release that could not be brought to it.
+    -- CloudFormation's word for the stack, and the release it was last to be brought to.
     stack_status text,
-    refused_release text,
+    tried_release text,
     attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     next_attempt_at timestamptz NOT NULL DEFAULT now(),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -21,7 +21,7 @@ CALL aurion.make_tenant_table('aurion.tenant_cells');
 CALL aurion.map_columns('aurion.tenant_cells', 'configuration; subscription+90d; keep',
     'tenant_id', 'wanted', 'min_tasks', 'max_tasks');
 CALL aurion.map_columns('aurion.tenant_cells', 'operational; subscription+90d; keep',
-    'state', 'taking_calls', 'taking_since', 'stack_status', 'refused_release', 'attempts',
+    'state', 'taking_calls', 'taking_since', 'stack_status', 'tried_release', 'attempts',
     'next_attempt_at', 'created_at', 'updated_at');
 
 CREATE FUNCTION aurion.calls_of_agents(named text) RETURNS bigint
