@@ -116,6 +116,15 @@ def count(metric: str, value: int = 1, **fields: str | None) -> None:
     sys.stdout.flush()
 
 
+class _StandardOutput(logging.Handler):
+    """Write where standard output goes at the moment of writing."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record's line."""
+        sys.stdout.write(self.format(record) + "\n")
+        sys.stdout.flush()
+
+
 def _configure() -> None:
     root = logging.getLogger()
     if any(isinstance(handler.formatter, JsonLines) for handler in root.handlers):
@@ -123,7 +132,7 @@ def _configure() -> None:
     # The runtime's own handler writes the fields of a record into nothing.
     if "AWS_LAMBDA_RUNTIME_API" in os.environ:
         root.handlers.clear()
-    lines = logging.StreamHandler(sys.stdout)
+    lines = _StandardOutput()
     lines.setFormatter(JsonLines())
     root.addHandler(lines)
     root.setLevel(logging.INFO)
