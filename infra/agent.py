@@ -18,6 +18,7 @@ from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from infra import keys, tenant_cell
+from infra.acknowledgements import acknowledge
 from infra.agent_service import LOAD_METRIC, NAMESPACE, AgentService, Size, Surroundings, Who
 from infra.data import DATABASE_NAME, DataStack
 from infra.environments import Environment
@@ -53,7 +54,7 @@ class AgentStack(cdk.Stack):
             ).subnet_ids,
             security_group=network.agent_security_group.security_group_id,
             execution_role_arn=self.execution_role.role_arn,
-            recordings_bucket=data.recordings.bucket_name,
+            recordings_bucket=environment.bucket_name("recordings"),
             badge_key_arn=data.badges_key.key_arn,
             content_key_arn=data.content_key.key_arn,
             recordings_key_arn=data.recordings_key.key_arn,
@@ -93,6 +94,7 @@ class AgentStack(cdk.Stack):
         )
         self.cells_role = tenant_cell.CloudFormationRole(self, "Cells", environment=environment)
         self._publish_release(where)
+        self._acknowledge()
 
     def _make_cluster(self, network: NetworkStack) -> ecs.Cluster:
         environment = self._environment
@@ -194,6 +196,56 @@ class AgentStack(cdk.Stack):
                     "parameters": tenant_cell.parameters(where, self._environment),
                 }
             ),
+        )
+
+    def _acknowledge(self) -> None:
+        """Say why rights end in a star where they do: findings of cdk-nag, each exactly named."""
+        environment = self._environment
+        stars = "AwsSolutions-IAM5[Resource::{}]".format
+        here = "<AWS::Region>:<AWS::AccountId>"
+        groups, cells = environment.log_group_name, tenant_cell.stack_prefix(environment)
+        acknowledge(
+            self.execution_role,
+            {
+                stars("*"): "The token of the image's registry has no ARN.",
+                stars(environment.arn("logs", f"log-group:{groups('agent')}:*")): "Its streams.",
+                stars(
+                    environment.arn("logs", f"log-group:{groups('tenant/*')}:*")
+                ): "One log group for each company; all their services share this role.",
+            },
+        )
+        every_company = "The shared agents serve every company; a company's own reach one prefix."
+        acknowledge(
+            self.agents,
+            {
+                stars(
+                    f"arn:<AWS::Partition>:s3:::{environment.bucket_name('recordings')}/*"
+                ): every_company,
+                stars(
+                    f"arn:<AWS::Partition>:secretsmanager:{here}"
+                    f":secret:{environment.secret_name('tenant')}/*"
+                ): every_company,
+                stars(
+                    f"arn:<AWS::Partition>:ecs:{here}:task/{environment.prefix}/*"
+                ): "A task can't know its own id before it runs.",
+                "AwsSolutions-ECS2": "Names of resources; Secrets Manager has what is secret.",
+            },
+        )
+        acknowledge(
+            self.cells_role,
+            {
+                stars("*"): "Registering and describing know no resource.",
+                **{
+                    stars(arn): "One for each company, by its name; companies come and go."
+                    for arn in (
+                        f"arn:aws:iam::{environment.account}:role/{cells}*",
+                        environment.arn("ecs", f"service/{environment.prefix}/{cells}*"),
+                        environment.arn("ecs", f"task-definition/{cells}*:*"),
+                        environment.arn("logs", f"log-group:{groups('tenant/*')}"),
+                        environment.arn("application-autoscaling", "scalable-target/*"),
+                    )
+                },
+            },
         )
 
 

@@ -16,7 +16,6 @@ from infra.stage import AurionStage
 def build(app: App, wanted: Sequence[Environment], parts: Parts) -> list[AurionStage]:
     """Build the environments' stages from the table of functions."""
     table = function_table.read(ROOT / "functions" / "functions.toml")
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     return [
         AurionStage(app, environment=environment, table=table, parts=parts)
         for environment in wanted
@@ -26,6 +25,7 @@ def build(app: App, wanted: Sequence[Environment], parts: Parts) -> list[AurionS
 def main() -> None:
     """Synthesise dev and prod."""
     app = App()
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     build(app, [environments.read(name, os.environ) for name in ("dev", "prod")], Parts())
     app.synth()
 

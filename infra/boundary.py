@@ -96,7 +96,7 @@ ACTIONS: dict[str, list[str]] = {
         "PutTraceSegments",
     ],
 }
-_ROLES = [
+ROLES = [
     "iam:CreateRole",
     "iam:DeleteRole",
     "iam:DeleteRolePolicy",
@@ -128,7 +128,7 @@ def make_boundary(scope: Construct, environment: Environment) -> iam.ManagedPoli
             ),
             iam.PolicyStatement(
                 sid="RolesOfCells",
-                actions=_ROLES,
+                actions=ROLES,
                 resources=[roles],
             ),
             # A role that could change its own boundary would have none.

@@ -57,11 +57,11 @@ class AurionStage(Stage):
             known=known,
         )
         # The database is migrated there, before anything here needs it.
-        self.api.add_dependency(self.workers)
+        self.api.add_stack_dependency(self.workers)
         self.agent = AgentStack(
             self, "Agent", environment=environment, network=self.network, data=self.data
         )
-        self.agent.add_dependency(self.workers)
+        self.agent.add_stack_dependency(self.workers)
         self.edge = (
             EdgeStack(
                 self, "Edge", environment=environment, domain=environment.domain, api=self.api
