@@ -23,7 +23,7 @@ AurionError (500)
 │   └── SpeechRejected
 ├── NotFound (404)
 │   ├── TenantNotFound  NumberNotFound  PersonNotFound  CallNotFound
-│   └── TicketNotFound  ArticleNotFound  RecordingNotFound  SecretNotFound
+│   └── TicketNotFound  ArticleNotFound  RecordingNotFound  SecretNotFound  ReleaseNotFound
 ├── Conflict (409)
 │   ├── NumberTaken  TenantExists  TenantUnclear
 │   ├── CallClosed
@@ -191,6 +191,10 @@ class SecretNotFound(NotFound):
 
 class RecordingNotFound(NotFound):
     """There is no such recording."""
+
+
+class ReleaseNotFound(NotFound):
+    """No release of the agents has been deployed here."""
 
 
 class Conflict(AurionError):

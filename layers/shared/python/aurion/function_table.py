@@ -18,7 +18,7 @@ type Trigger = Literal["http", "schedule", "queue", "invoke", "deploy"]
 type Layer = Literal["shared", "core", "llm", "vendors"]
 type Domain = Literal["hooks"]
 type Auth = Literal["twilio", "livekit", "none"]
-type DatabaseRole = Literal["aurion_app", "aurion_system", "aurion_router"]
+type DatabaseRole = Literal["aurion_app", "aurion_system", "aurion_router", "aurion_provisioner"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,39}")
 _PAGE = re.compile(r"[a-z][a-z0-9-]{1,59}")
