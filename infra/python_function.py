@@ -74,6 +74,7 @@ def values(environment: Environment, data: DataStack) -> dict[str, str]:
         "RECORDINGS_BUCKET": environment.bucket_name("recordings"),
         "CLOSED_CALLS_QUEUE_URL": environment.queue_url("closed_calls"),
         "RETENTION_QUEUE_URL": environment.queue_url("retention"),
+        "ROOM_WATCH_QUEUE_URL": environment.queue_url("room_watch"),
         "TWILIO_SECRET": environment.secret_name("twilio"),
         "LIVEKIT_SECRET": environment.secret_name("livekit"),
         "AGENT_NAME": "aurion",
@@ -175,6 +176,8 @@ class PythonFunction(lambda_.Function):
         for child in role.node.find_all():
             if isinstance(child, iam.CfnPolicy):
                 self.node.add_dependency(child)
+        if function.queue:
+            self._consume(function, environment, data)
         if dead_letters is not None:
             self._keep_what_fails(function, environment, data, dead_letters)
         acknowledge(
@@ -193,6 +196,38 @@ class PythonFunction(lambda_.Function):
                 " three move together."
             },
         )
+
+    def _consume(self, function: Function, environment: Environment, data: DataStack) -> None:
+        """Be woken by a queue's messages, one at a time; the queue may be in another stack."""
+        queue = environment.arn("sqs", environment.queue_name(function.queue or ""))
+        self.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=[
+                    "sqs:ChangeMessageVisibility",
+                    "sqs:DeleteMessage",
+                    "sqs:GetQueueAttributes",
+                    "sqs:ReceiveMessage",
+                ],
+                resources=[queue],
+            )
+        )
+        self.add_to_role_policy(
+            iam.PolicyStatement(actions=["kms:Decrypt"], resources=[data.data_key.key_arn])
+        )
+        mapping = lambda_.CfnEventSourceMapping(
+            self,
+            "Messages",
+            function_name=self.function_name,
+            event_source_arn=queue,
+            batch_size=1,
+            function_response_types=["ReportBatchItemFailures"],
+            # Above the function's own concurrency, messages would come back as failed.
+            scaling_config=lambda_.CfnEventSourceMapping.ScalingConfigProperty(
+                maximum_concurrency=max(2, function.reserved_concurrency - 1)
+            ),
+        )
+        assert self.role is not None
+        mapping.node.add_dependency(self.role)
 
     def _keep_what_fails(
         self, function: Function, environment: Environment, data: DataStack, queue: sqs.IQueue

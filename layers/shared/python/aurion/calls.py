@@ -325,6 +325,30 @@ def find_by_provider_id(conn: Connection, provider_call_id: str) -> Call | None:
     )
 
 
+def find_by_token(conn: Connection, token: str) -> Call | None:
+    """Find the ringing call of a token that is still good, and leave it so."""
+    return (
+        conn.cursor(row_factory=rows_of(Call))
+        .execute(
+            """
+            SELECT * FROM aurion.calls
+            WHERE token_hash = %s AND status = 'ringing' AND token_expires_at > clock_timestamp()
+            """,
+            (_token_hash(token),),
+        )
+        .fetchone()
+    )
+
+
+def awaits_agent(conn: Connection, call_id: UUID) -> bool:
+    """Say whether a call rings and nobody has redeemed its token."""
+    row = conn.execute(
+        "SELECT FROM aurion.calls WHERE id = %s AND status = 'ringing' AND token_hash IS NOT NULL",
+        (call_id,),
+    ).fetchone()
+    return row is not None
+
+
 def spare(conn: Connection, *, call_id: UUID, seconds: float) -> None:
     """Keep the sweep from a call that somebody else is serving meanwhile."""
     conn.execute(

@@ -33,6 +33,7 @@ class Settings:
     recordings_bucket: str = "aurion-recordings"
     closed_calls_queue_url: str | None = None
     retention_queue_url: str | None = None
+    room_watch_queue_url: str | None = None
     twilio_secret: str = "aurion/local/twilio"  # noqa: S105
     livekit_secret: str = "aurion/local/livekit"  # noqa: S105
     database_admin_secret: str | None = None
