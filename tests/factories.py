@@ -26,7 +26,7 @@ def make_tenant(name: str = "Meridian Works", *, languages: tuple[str, ...] = ("
 
 
 def make_people(
-    tenant: tenants.Tenant,
+    tenant: tenants.Tenant | Tenant,
     badges_by_name: Mapping[str, str | None],
     *,
     phones: Mapping[str, str] | None = None,

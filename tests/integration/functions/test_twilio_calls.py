@@ -3,7 +3,7 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, LiteralString
 from xml.etree import ElementTree
 
 import pytest
@@ -63,7 +63,7 @@ def token_of(answer: Any) -> str:
 
 
 def rows(tenant: Tenant, table: str = "calls") -> int:
-    statements = {
+    statements: dict[str, LiteralString] = {
         "calls": "SELECT count(*) FROM aurion.calls",
         "inbox": "SELECT count(*) FROM aurion.inbox_events",
         "lines": "SELECT count(*) FROM aurion.phone_lines",
