@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo "$(CURDIR)/.tools/uv/bin/uv")
 RUN := $(UV) run --frozen
 
-.PHONY: help demo up test proof check format clean tools
+.PHONY: help demo up test proof check layers synth format clean tools
 
 help: ## Show what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,11 +23,20 @@ test: tools ## Install what the tests need and run them all
 proof: tools ## Run the tests' own code at full size and write docs/benchmarks.md
 	$(RUN) --all-groups python -m tests.proof
 
-check: $(UV) ## Lint, types and the import rules
+check: $(UV) ## Lint, types, the import rules, and the cloud's own gates
 	$(RUN) --all-groups ruff check .
 	$(RUN) --all-groups ruff format --check .
 	$(RUN) --all-groups lint-imports
 	$(RUN) --all-groups pyright
+	$(MAKE) synth
+
+layers: $(UV) ## Build the layers of the functions from the lock, for the machine Lambda is
+	$(RUN) --all-groups python -m infra.layers
+
+# Neither credentials nor a network nor Docker, once the layers and the command line are there.
+synth: layers ## Make the cloud's templates; any finding of three gates fails it
+	$(RUN) --all-groups python -m infra.cdk synth --quiet --strict --no-lookups --no-notices
+	$(RUN) --all-groups cfn-lint
 
 format: $(UV) ## Format the code and mend what ruff can mend
 	$(RUN) --all-groups ruff check --fix .

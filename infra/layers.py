@@ -109,7 +109,7 @@ def build(parts: Parts) -> list[str]:
 def requirements(layer: Layer) -> str:
     """Export what a layer holds from the lock, with the hashes of every file."""
     prune = [option for name in _FROM_RUNTIME for option in ("--prune", name)]
-    command = [_uv(), "export", "--quiet", "--frozen", "--no-emit-project", "--no-header"]
+    command = [find_uv(), "export", "--quiet", "--frozen", "--no-emit-project", "--no-header"]
     command += ["--no-annotate", *_EXPORTS[layer], *prune]
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
@@ -161,7 +161,7 @@ def _install(folder: Path, text: str) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     listed = folder.parent / f"{folder.name}.txt"
     listed.write_text(text, "utf-8")
-    command = [_uv(), "pip", "install", "--quiet", "--no-deps", "--no-installer-metadata"]
+    command = [find_uv(), "pip", "install", "--quiet", "--no-deps", "--no-installer-metadata"]
     command += ["--only-binary", ":all:", "--require-hashes", "--no-compile-bytecode"]
     command += ["--link-mode", "copy", "--python-platform", PLATFORM, "--python-version", PYTHON]
     command += ["--target", str(folder / "python"), "-r", str(listed)]
@@ -183,8 +183,8 @@ def _compile(folder: Path, seen_as: str) -> None:
     )
 
 
-def _uv() -> str:
-    # `uv run` says which uv it is; one that a version manager shims may not answer.
+def find_uv() -> str:
+    """Find uv: the one that runs this, which answers, before one that a version manager shims."""
     return os.environ.get("UV") or shutil.which("uv") or "uv"
 
 

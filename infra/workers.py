@@ -6,7 +6,6 @@ from typing import Any
 from aurion.function_table import Function, FunctionTable
 from aws_cdk import CustomResource, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -76,8 +75,6 @@ class WorkersStack(Stack):
         }
         self._schedule(environment, data, [e for e in entries if e.schedule])
         for entry in entries:
-            if entry.queue:
-                self._consume(data, entry, self.queues[entry.queue])
             if "deploy" in entry.triggers:
                 self._run_on_deploy(entry, parts)
 
@@ -154,37 +151,6 @@ class WorkersStack(Stack):
                     ),
                 ),
             )
-
-    def _consume(self, data: DataStack, entry: Function, queue: sqs.Queue) -> None:
-        function = self.functions[entry.name]
-        function.add_to_role_policy(
-            iam.PolicyStatement(
-                actions=[
-                    "sqs:ChangeMessageVisibility",
-                    "sqs:DeleteMessage",
-                    "sqs:GetQueueAttributes",
-                    "sqs:ReceiveMessage",
-                ],
-                resources=[queue.queue_arn],
-            )
-        )
-        function.add_to_role_policy(
-            iam.PolicyStatement(actions=["kms:Decrypt"], resources=[data.data_key.key_arn])
-        )
-        mapping = lambda_.CfnEventSourceMapping(
-            self,
-            f"{function.node.id}Messages",
-            function_name=function.function_name,
-            event_source_arn=queue.queue_arn,
-            batch_size=1,
-            function_response_types=["ReportBatchItemFailures"],
-            # Above the function's own concurrency, messages would come back as failed.
-            scaling_config=lambda_.CfnEventSourceMapping.ScalingConfigProperty(
-                maximum_concurrency=max(2, entry.reserved_concurrency - 1)
-            ),
-        )
-        assert function.role is not None
-        mapping.node.add_dependency(function.role)
 
     def _run_on_deploy(self, entry: Function, parts: Parts) -> None:
         """Run a function whenever a migration is new, before the other functions of a release."""

@@ -25,6 +25,8 @@ from tests.speech_fixtures import speech, speech_process  # noqa: F401  # fixtur
 
 # Tests that share a stack too dear to start twice go to one worker; the others go file by file.
 _SHARED_STACKS = {
+    "tests/infra/test_frozen.py": "cloud",
+    "tests/infra/test_policies.py": "cloud",
     "tests/e2e/test_callers.py": "called stack",
     "tests/e2e/test_canary.py": "called stack",
     "tests/e2e/test_crashes.py": "called stack",

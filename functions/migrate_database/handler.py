@@ -2,12 +2,16 @@
 
 from typing import Any
 
-from aurion import operations, telemetry
+from aurion import deployments, operations, telemetry
 from aurion.telemetry import Event
 
 
 @telemetry.entry("migrate_database")
 def handler(event: Event, _context: Any) -> dict[str, Any]:
     """Migrate when a stack is created or updated; taking one down takes no table away."""
-    applied = [] if event.get("RequestType") == "Delete" else operations.migrate_database()
-    return {"PhysicalResourceId": "aurion-database", "Data": {"Applied": ",".join(applied)}}
+
+    def migrate() -> dict[str, str]:
+        applied = [] if event.get("RequestType") == "Delete" else operations.migrate_database()
+        return {"Applied": ",".join(applied)}
+
+    return deployments.carry_out(event, "aurion-database", migrate)

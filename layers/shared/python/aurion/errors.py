@@ -8,7 +8,7 @@ AurionError (500)
 │   ├── StorageUnavailable
 │   ├── QueueUnavailable  SecretsUnavailable  AwsRefused
 │   ├── SpeechUnavailable
-│   ├── RoomsUnavailable
+│   ├── RoomsUnavailable  TelephonyUnavailable
 │   └── VerificationUnavailable
 ├── Rejected (422)               retrying won't help
 │   ├── Untrusted
@@ -95,6 +95,10 @@ class SpeechUnavailable(Unavailable):
 
 class RoomsUnavailable(Unavailable):
     """The voice server does not answer."""
+
+
+class TelephonyUnavailable(Unavailable):
+    """The telephone company does not answer."""
 
 
 class VerificationUnavailable(Unavailable):
@@ -303,3 +307,7 @@ class ColumnUnmapped(MigrationError):
 
 class FunctionTableMalformed(AurionError):
     """The table of functions is wrong."""
+
+
+class DeploymentUnreachable(AurionError):
+    """A deployment could not be told how its work went."""
