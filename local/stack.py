@@ -199,7 +199,7 @@ class Stack:
             },
             port=port,
             warm=["twilio_voice"],  # the first caller shall not wait for it
-            schedules=self._kept_running,
+            triggers=self._kept_running,
             soonest_s=_SOONEST_S,
             base64_always=True,  # as the deployed API hands bodies over
         )

@@ -67,7 +67,8 @@ async def _run(options: argparse.Namespace) -> None:
     )
     http = uvicorn.Server(config)
     work = [asyncio.create_task(every[name].warm()) for name in options.warm]
-    work += _triggers(table, gateway, settings, region, options)
+    if not options.no_triggers:
+        work += _triggers(table, gateway, settings, region, options)
     stopping = asyncio.create_task(_follow_parent()) if options.follow_parent else None
     # The server raises a signal once more when it has ended; by then it is known.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)
@@ -103,7 +104,7 @@ def _triggers(
         def invoke(event: object, name: str = function.name) -> triggers.Invocation:
             return gateway.invoke(name, event)
 
-        if function.schedule is not None and not options.no_schedules:
+        if function.schedule is not None:
             keeping = triggers.keep_schedule(
                 function.name,
                 function.schedule,
@@ -153,7 +154,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warm", action="append", default=[])
     parser.add_argument("--most-processes", type=int, default=8)
     parser.add_argument("--soonest-s", type=float)
-    parser.add_argument("--no-schedules", action="store_true")
+    parser.add_argument("--no-triggers", action="store_true")
     parser.add_argument("--base64", action="store_true")
     parser.add_argument("--follow-parent", action="store_true")
     return parser.parse_args()

@@ -54,14 +54,15 @@ def start_gateway(
     port: int = 0,
     functions: Path | None = None,
     warm: Sequence[str] = (),
-    schedules: bool = True,
+    triggers: bool = True,
     soonest_s: float | None = None,
     base64_always: bool = False,
     most_processes: int | None = None,
 ) -> GatewayProcess:
     """Start a gateway over a folder of functions and wait until it serves.
 
-    `environment` is the whole stack's. It ends with this process.
+    `environment` is the whole stack's. Without `triggers` nothing wakes a function but a request.
+    With `soonest_s` a schedule of a minute has its turn after so long. It ends with this process.
     Raises `GatewayNotStarted`.
     """
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -69,7 +70,7 @@ def start_gateway(
     command = [sys.executable, "-m", "local.gateway", "--follow-parent"]
     command += ["--functions", str(folder), "--logs", str(logs), "--port", str(port)]
     command += [word for name in warm for word in ("--warm", name)]
-    command += [] if schedules else ["--no-schedules"]
+    command += [] if triggers else ["--no-triggers"]
     command += [] if soonest_s is None else ["--soonest-s", str(soonest_s)]
     command += ["--base64"] if base64_always else []
     command += [] if most_processes is None else ["--most-processes", str(most_processes)]
