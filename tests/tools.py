@@ -1,4 +1,4 @@
-"""Get what the tests need beside Python packages: a browser and a LiveKit server.
+"""Get what the tests need beside Python packages: a browser, a LiveKit server and what it needs.
 
 In CI a part that cannot be had is a failure. Elsewhere it is a loud line, and the tests that need
 the part fail: none is skipped.
@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 
-from tests import livekit_server
+from tests import livekit_server, redis_server
 
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/google-chrome")
 
@@ -41,9 +41,18 @@ def get_livekit() -> str | None:
     return None
 
 
+def get_redis() -> str | None:
+    """Find or build a server of Redis's protocol; say what is wrong otherwise."""
+    try:
+        redis_server.find_or_build()
+    except (AssertionError, OSError, subprocess.CalledProcessError) as error:
+        return f"a Redis server could not be built: {error}"
+    return None
+
+
 def main() -> int:
     """Get every part; 1 in CI when one is missing."""
-    missing = [fault for fault in (get_chromium(), get_livekit()) if fault]
+    missing = [fault for fault in (get_chromium(), get_livekit(), get_redis()) if fault]
     for fault in missing:
         print(f"\n*** MISSING: {fault}. The tests that need it will fail. ***\n", file=sys.stderr)
     return 1 if missing and os.environ.get("CI") else 0

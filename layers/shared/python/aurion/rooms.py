@@ -60,20 +60,17 @@ class VoiceServer:
         Raises:
             SecretNotFound: There is none of this name.
             SecretsUnavailable: The store of secrets does not answer.
-            RoomsUnavailable: The secret holds something else.
+            SecretMalformed: The secret holds something else.
         """
-        try:
-            stored = json.loads(secrets.get(settings().livekit_secret))
-            return cls(
-                url=stored["url"],
-                api_key=stored["api_key"],
-                api_secret=stored["api_secret"],
-                sip_host=stored.get("sip_host", ""),
-                sip_username=stored.get("sip_username", ""),
-                sip_password=stored.get("sip_password", ""),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise RoomsUnavailable from None  # the cause would quote the secret
+        stored = secrets.get_fields(settings().livekit_secret, "url", "api_key", "api_secret")
+        return cls(
+            url=stored["url"],
+            api_key=stored["api_key"],
+            api_secret=stored["api_secret"],
+            sip_host=stored.get("sip_host", ""),
+            sip_username=stored.get("sip_username", ""),
+            sip_password=stored.get("sip_password", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +127,15 @@ class Trunk:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which agents are sent to a call: those of `agent_name`, to callers announced as `caller`.
+    """Which agents are sent to a call: those of `agent_name`, when one of `numbers` was dialled.
 
-    The room is called as the telephone side calls it, without anything random, and no phone number
-    becomes a part of it.
+    The telephone side announces the dialled number (E.164) as the one that calls, and dials the
+    room: it is called so, without anything random, and no caller's number becomes a part of it.
     """
 
     name: str
     trunk_id: str
-    caller: str
+    numbers: tuple[str, ...]
     agent_name: str
     metadata: str
     callee_is_room: bool = True
@@ -331,10 +328,11 @@ async def save_rule(rule: Rule, *, server: VoiceServer | None = None) -> str:
     """
     from livekit import api
 
+    assert rule.numbers, "a rule without numbers would take every call"
     info = api.SIPDispatchRuleInfo(
         name=rule.name,
         trunk_ids=[rule.trunk_id],
-        inbound_numbers=[rule.caller],
+        inbound_numbers=rule.numbers,
         hide_phone_number=rule.hides_numbers,
         # A prefix would be joined to the callee by an underscore: ours is a part of the callee.
         rule=api.SIPDispatchRule(
@@ -377,7 +375,7 @@ def _rule(found: "api.SIPDispatchRuleInfo") -> Rule:
     return Rule(
         name=found.name,
         trunk_id=",".join(found.trunk_ids),
-        caller=",".join(found.inbound_numbers),
+        numbers=tuple(sorted(found.inbound_numbers)),
         agent_name=",".join(agent.agent_name for agent in agents),
         metadata=",".join(sorted({found.room_config.metadata, *(a.metadata for a in agents)})),
         callee_is_room=(
