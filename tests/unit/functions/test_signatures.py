@@ -1,0 +1,139 @@
+"""Our checks of signatures against the vendors' own: the same verdict, whatever arrives."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from datetime import timedelta
+
+import jwt
+import pytest
+from aurion import signatures
+from aurion.errors import Forged
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from livekit import api
+from twilio.request_validator import RequestValidator
+
+TOKEN = "12345"
+KEY, SECRET = "APIkey", "a secret that is long enough for anybody, and for the longest algorithm"
+BODY = b'{"event":"room_started","id":"EV_1"}'
+FIELDS = st.dictionaries(st.text(max_size=8), st.text(max_size=12), max_size=6)
+PATHS = st.sampled_from(
+    ["/twilio/voice", "/twilio/status?step=dialled", "/dev/twilio/voice?wait=3"]
+)
+
+
+def twilio_accepts(url: str, form: list[tuple[str, str]], signature: str, token: str) -> bool:
+    try:
+        signatures.check_twilio(url, form, signature=signature, auth_token=token)
+    except Forged:
+        return False
+    return True
+
+
+def test_twilio_s_published_example_is_accepted() -> None:
+    # https://www.twilio.com/docs/usage/webhooks/webhooks-security
+    url = "https://example.com/myapp.php?foo=1&bar=2"
+    form = [
+        ("Digits", "1234"),
+        ("To", "+18005551212"),
+        ("From", "+14158675310"),
+        ("Caller", "+14158675310"),
+        ("CallSid", "CA1234567890ABCDE"),
+    ]
+    assert RequestValidator("12345").validate(
+        url, dict(form), signatures.sign_twilio(url, form, auth_token="12345")
+    )
+    assert twilio_accepts(url, form, "L/OH5YylLD5NRKLltdqwSvS0BnU=", "12345")
+
+
+@given(path=PATHS, form=FIELDS, token=st.text(min_size=1, max_size=20))
+@settings(max_examples=60, deadline=None)
+def test_what_twilio_signs_is_accepted(path: str, form: dict[str, str], token: str) -> None:
+    url = f"https://hooks.example.com{path}"
+    signature = RequestValidator(token).compute_signature(url, form)
+    assert twilio_accepts(url, list(form.items()), signature, token)
+    assert signatures.sign_twilio(url, list(form.items()), auth_token=token) == signature
+
+
+@given(path=PATHS, form=FIELDS, other=FIELDS, signature=st.text(max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_what_twilio_s_validator_refuses_is_refused(
+    path: str, form: dict[str, str], other: dict[str, str], signature: str
+) -> None:
+    url = f"https://hooks.example.com{path}"
+    validator = RequestValidator(TOKEN)
+    for shown in (signature, validator.compute_signature(url, other), ""):
+        theirs = validator.validate(url, form, shown)
+        assert twilio_accepts(url, list(form.items()), shown, TOKEN) == theirs
+
+
+def livekit_accepts(body: bytes, token: str, *, now: float | None = None) -> bool:
+    try:
+        signatures.check_livekit(body, authorization=token, api_key=KEY, api_secret=SECRET, now=now)
+    except Forged:
+        return False
+    return True
+
+
+def livekit_s_own_accepts(body: bytes, token: str) -> bool:
+    try:
+        api.WebhookReceiver(api.TokenVerifier(KEY, SECRET)).receive(body.decode(), token)
+    except Exception:  # noqa: BLE001 - it refuses with whatever comes to hand
+        return False
+    return True
+
+
+def signed(body: bytes, *, key: str = KEY, secret: str = SECRET, lasts_s: int = 300) -> str:
+    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    token = api.AccessToken(key, secret).with_sha256(digest).with_ttl(timedelta(seconds=lasts_s))
+    return token.to_jwt()
+
+
+def made(claims: dict[str, object], *, secret: str = SECRET, algorithm: str = "HS256") -> str:
+    return jwt.encode(claims, secret, algorithm=algorithm)
+
+
+DIGEST = base64.b64encode(hashlib.sha256(BODY).digest()).decode()
+SOON = int(time.time()) + 300
+
+
+@pytest.mark.parametrize(
+    ("token", "accepted"),
+    [
+        (signed(BODY), True),
+        (signed(BODY, lasts_s=-30), True),  # within the leeway of a minute
+        (signed(BODY, lasts_s=-90), False),
+        (signed(BODY + b" "), False),
+        (signed(BODY, key="APIother"), False),
+        (signed(BODY, secret=SECRET + "x"), False),
+        (signed(BODY).replace(".", "", 1), False),
+        (f"Bearer {signed(BODY)}", False),
+        ("", False),
+        ("a.b", False),
+        ("ä.ö.ü", False),
+        (made({"iss": KEY, "exp": SOON, "sha256": DIGEST}), True),
+        (made({"iss": KEY, "sha256": DIGEST}), False),
+        (made({"iss": KEY, "exp": SOON}), False),
+        (made({"exp": SOON, "sha256": DIGEST}), False),
+        (made({"iss": KEY, "exp": SOON, "nbf": SOON, "sha256": DIGEST}), False),
+        (made({"iss": KEY, "exp": SOON, "sha256": DIGEST}, algorithm="HS512"), False),
+        (jwt.encode({"iss": KEY, "exp": SOON, "sha256": DIGEST}, None, algorithm="none"), False),
+    ],
+)
+def test_livekit_s_tokens_get_the_verdict_of_livekit_s_own_receiver(
+    token: str, accepted: bool
+) -> None:
+    assert livekit_s_own_accepts(BODY, token) == accepted
+    assert livekit_accepts(BODY, token) == accepted
+
+
+def test_a_token_signed_rightly_over_wrong_parts_is_refused() -> None:
+    for payload in (b"[]", b"1", b"no json", json.dumps({"iss": KEY}).encode()):
+        head = base64.urlsafe_b64encode(b'{"alg":"HS256"}').rstrip(b"=").decode()
+        body = base64.urlsafe_b64encode(payload).rstrip(b"=").decode()
+        mac = hmac.new(SECRET.encode(), f"{head}.{body}".encode(), hashlib.sha256).digest()
+        token = f"{head}.{body}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+        assert not livekit_accepts(BODY, token)
