@@ -1,4 +1,4 @@
-"""The telephone side set up: on a real LiveKit server, and a Twilio that takes what its SDK sends."""
+"""The telephone side set up: on a real LiveKit server, and a Twilio that takes its SDK's requests."""
 
 import dataclasses
 import uuid

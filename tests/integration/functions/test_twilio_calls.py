@@ -95,7 +95,7 @@ def test_a_ringing_call_is_noted_and_dialled_with_a_token_of_its_own(tenant: Ten
     sid = call_sid()
     answer = ring(sid)
     dial, sip = verb(answer, "Dial"), verb(answer, "Dial/Sip")
-    assert (sip.text or "").endswith("@desk.sip.livekit.cloud;transport=tls")
+    assert (sip.text or "").endswith("@desk.sip.livekit.cloud;secure=true;region=ie1")
     assert (sip.get("username"), sip.get("password")) == ("aurion", "a trunk's password")
     # The voice server learns which company is called, and not who calls.
     assert dial.get("callerId") == NUMBER
