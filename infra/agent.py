@@ -58,6 +58,7 @@ class AgentStack(cdk.Stack):
             badge_key_arn=data.badges_key.key_arn,
             content_key_arn=data.content_key.key_arn,
             recordings_key_arn=data.recordings_key.key_arn,
+            data_key_arn=data.data_key.key_arn,
             logs_key_arn=network.logs_key.key_arn,
             database_host=data.database_host,
             database_name=DATABASE_NAME,
@@ -68,7 +69,8 @@ class AgentStack(cdk.Stack):
         who = Who(
             name=f"{environment.prefix}-agent",
             agent_name="aurion",
-            database_role="aurion_app",
+            # The second finds the calls of workers that are gone, of every company.
+            database_roles=("aurion_app", "aurion_system"),
             log_group=environment.log_group_name("agent"),
         )
         self.agents = AgentService(

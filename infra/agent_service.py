@@ -47,6 +47,7 @@ class Surroundings:
     badge_key_arn: str
     content_key_arn: str
     recordings_key_arn: str
+    data_key_arn: str
     logs_key_arn: str
     database_host: str
     database_name: str
@@ -59,12 +60,12 @@ class Surroundings:
 class Who:
     """Whose agents these are: everybody's, or one company's (`tenant` is its id).
 
-    `agent_name` is what a call is dispatched to, `database_role` what a task signs in as.
+    `agent_name` is what a call is dispatched to; of `database_roles`, a task's calls have the first.
     """
 
     name: str
     agent_name: str
-    database_role: str
+    database_roles: tuple[str, ...]
     log_group: str
     tenant: str | None = None
 
@@ -188,7 +189,7 @@ class AgentService(Construct):
             "MAX_CALLS": str(self._size.calls),
             "DATABASE_HOST": where.database_host,
             "DATABASE_NAME": where.database_name,
-            "DATABASE_ROLE": who.database_role,
+            "DATABASE_ROLE": who.database_roles[0],
             "BADGE_KEY_ID": where.badge_key_arn,
             "CONTENT_KEY_ID": where.content_key_arn,
             "RECORDINGS_KEY_ID": where.recordings_key_arn,
@@ -313,7 +314,8 @@ def task_statements(where: Surroundings, who: Who) -> list[iam.PolicyStatement]:
     account = f"{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}"
     secrets = f"arn:{cdk.Aws.PARTITION}:secretsmanager:{account}:secret:aurion/{where.environment}"
     tasks = f"arn:{cdk.Aws.PARTITION}:ecs:{account}:task/{where.cluster_name}/*"
-    login = f"{where.database_resource_id}/{who.database_role}"
+    logins = f"arn:{cdk.Aws.PARTITION}:rds-db:{account}:dbuser:{where.database_resource_id}"
+    own_secrets = f"{secrets}/tenant/{who.tenant or '*'}" + ("/*" if who.tenant else "")
     context = "kms:EncryptionContext:tenant"
     return [
         iam.PolicyStatement(
@@ -345,12 +347,23 @@ def task_statements(where: Surroundings, who: Who) -> list[iam.PolicyStatement]:
         iam.PolicyStatement(
             sid="TicketSystems",
             actions=["secretsmanager:GetSecretValue"],
-            resources=[f"{secrets}/tenant/{who.tenant or '*'}" + ("/*" if who.tenant else "")],
+            resources=[own_secrets],
+        ),
+        iam.PolicyStatement(
+            sid="TicketSystemsKey",
+            actions=["kms:Decrypt"],
+            resources=[where.data_key_arn],
+            conditions={
+                "StringEquals": {
+                    "kms:ViaService": f"secretsmanager.{cdk.Aws.REGION}.{cdk.Aws.URL_SUFFIX}"
+                },
+                "StringLike": {"kms:EncryptionContext:SecretARN": own_secrets},
+            },
         ),
         iam.PolicyStatement(
             sid="Database",
             actions=["rds-db:connect"],
-            resources=[f"arn:{cdk.Aws.PARTITION}:rds-db:{account}:dbuser:{login}"],
+            resources=[f"{logins}/{role}" for role in who.database_roles],
         ),
         iam.PolicyStatement(
             sid="OwnProtection",
