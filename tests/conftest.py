@@ -25,6 +25,8 @@ from tests.speech_fixtures import speech, speech_process  # noqa: F401  # fixtur
 
 # Tests that share a stack too dear to start twice go to one worker; the others go file by file.
 _SHARED_STACKS = {
+    "tests/infra/test_agents.py": "cloud",
+    "tests/infra/test_cell_rights.py": "cloud",
     "tests/infra/test_frozen.py": "cloud",
     "tests/infra/test_policies.py": "cloud",
     "tests/e2e/test_callers.py": "called stack",
@@ -33,6 +35,7 @@ _SHARED_STACKS = {
     "tests/integration/local/test_commands.py": "operated stack",
     "tests/integration/local/test_scan.py": "operated stack",
     "tests/integration/local/test_stack.py": "operated stack",
+    "tests/integration/local/test_telephony.py": "operated stack",
 }
 _RUN_PREFIX = "tests-of-aurion-"
 _TEMPLATE = "template_aurion"

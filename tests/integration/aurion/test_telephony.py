@@ -1,4 +1,4 @@
-"""The telephone side set up: on a real LiveKit server, and a Twilio that takes its SDK's requests."""
+"""The telephone side set up: on a real LiveKit server, and a Twilio that holds to its SDK."""
 
 import dataclasses
 import uuid

@@ -54,15 +54,17 @@ class VoiceServer:
             raise RoomsUnavailable from error
 
     @classmethod
-    def from_secret(cls) -> "VoiceServer":
-        """Read the secret that LIVEKIT_SECRET names, as a function has it.
+    def from_secret(cls, name: str | None = None) -> "VoiceServer":
+        """Read a secret, by default the one that LIVEKIT_SECRET names.
 
         Raises:
             SecretNotFound: There is none of this name.
             SecretsUnavailable: The store of secrets does not answer.
             SecretMalformed: The secret holds something else.
         """
-        stored = secrets.get_fields(settings().livekit_secret, "url", "api_key", "api_secret")
+        stored = secrets.get_fields(
+            name or settings().livekit_secret, "url", "api_key", "api_secret"
+        )
         return cls(
             url=stored["url"],
             api_key=stored["api_key"],

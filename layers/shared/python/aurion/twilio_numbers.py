@@ -36,15 +36,15 @@ class Account:
     address: str = "https://{host}"
 
     @classmethod
-    def from_secret(cls) -> "Account":
-        """Read the secret that TWILIO_SECRET names.
+    def from_secret(cls, name: str | None = None) -> "Account":
+        """Read a secret, by default the one that TWILIO_SECRET names.
 
         Raises:
             SecretNotFound: There is none of this name.
             SecretsUnavailable: The store of secrets does not answer.
             SecretMalformed: The secret holds something else.
         """
-        stored = secrets.get_fields(settings().twilio_secret, "account_sid", "auth_token")
+        stored = secrets.get_fields(name or settings().twilio_secret, "account_sid", "auth_token")
         region = stored.get("region", EUROPE)
         if region not in _EDGES:
             raise SecretMalformed
