@@ -9,8 +9,21 @@ import typer
 from aurion import database
 from aurion.errors import AurionError
 
-from local.commands import call, calls, demo, doctor, number, people, reset, scan, tenant, up
+from local.commands import (
+    call,
+    calls,
+    demo,
+    doctor,
+    number,
+    people,
+    reset,
+    scan,
+    telephony,
+    tenant,
+    up,
+)
 from local.console import console
+from local.operating import CloudRefused
 from local.session import NotRunning, PartsMissing, TenantUnclear
 from local.stack import RealAccount
 from local.state import StackBusy
@@ -31,6 +44,7 @@ app.add_typer(calls.app, name="calls")
 app.add_typer(people.app, name="people")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(number.app, name="number")
+app.add_typer(telephony.app, name="telephony")
 app.command()(scan.scan)
 app.command()(doctor.doctor)
 app.command()(reset.reset)
@@ -48,7 +62,14 @@ def main() -> None:
     except StackBusy:
         console.print("[red]Another command runs the product here.[/] `aurion up` can be shared.")
         sys.exit(2)
-    except (NotRunning, PartsMissing, TenantUnclear, CallRefused, AurionError) as failure:
+    except (
+        NotRunning,
+        PartsMissing,
+        TenantUnclear,
+        CallRefused,
+        CloudRefused,
+        AurionError,
+    ) as failure:
         console.print(f"[red]{failure}")
         sys.exit(1)
     finally:

@@ -3,26 +3,26 @@
 from typing import Annotated
 
 import typer
-from aurion import database, phone_numbers
 
 from local.console import console
-from local.session import find_tenant, use_running
+from local.operating import Environment, OfTenant, company, operate
 
 app = typer.Typer(help="The numbers that callers dial.", no_args_is_help=True)
 
-
-@app.callback()
-def numbers() -> None:
-    """Keep `add` a subcommand while it is the only one."""
+type Number = Annotated[str, typer.Argument(help="In E.164: +33199000002.")]
 
 
 @app.command()
-def add(
-    number: Annotated[str, typer.Argument(help="In E.164: +33199000002.")],
-    tenant: Annotated[str | None, typer.Option(help="Company, by name or id.")] = None,
-) -> None:
+def add(number: Number, tenant: OfTenant = None, env: Environment = None) -> None:
     """Give a number to a company."""
-    owner = find_tenant(use_running(), tenant)
-    with database.tenant_transaction(owner.tenant_id) as conn:
-        phone_numbers.add(conn, number)
-    console.print(f"{number} reaches {owner.name}")
+    arguments = {"tenant": company(tenant, env=env), "number": number}
+    done = operate("number.add", arguments, env=env)
+    console.print(f"{done['number']} reaches {done['tenant']}")
+
+
+@app.command()
+def remove(number: Number, tenant: OfTenant = None, env: Environment = None) -> None:
+    """Take a number from a company."""
+    arguments = {"tenant": company(tenant, env=env), "number": number}
+    done = operate("number.remove", arguments, env=env)
+    console.print(f"{done['number']} no longer reaches {done['tenant']}")

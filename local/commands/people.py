@@ -1,15 +1,16 @@
 """`aurion people`: who may call."""
 
+import base64
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from aurion import database, people
 from aurion.people_files import Reason
 from rich.table import Table
 
 from local.console import console, output
-from local.session import find_tenant, use_running
+from local.operating import MOST_BYTES, Environment, OfTenant, company, operate
 
 app = typer.Typer(help="The people who may call.", no_args_is_help=True)
 
@@ -30,45 +31,44 @@ _REASONS: dict[Reason, str] = {
     "phone_malformed": "has a phone number that is not international",
 }
 
-type OfTenant = Annotated[str | None, typer.Option("--tenant", help="Company, by name or id.")]
-
 
 @app.command("import")
 def import_csv(
     file: Annotated[
-        Path,
-        typer.Argument(
-            help="CSV: name, badge_id, language, email, phone.", exists=True, dir_okay=False
-        ),
+        str,
+        typer.Argument(help="CSV: name, badge_id, language, email, phone. A dash: standard input."),
     ],
     tenant: OfTenant = None,
+    env: Environment = None,
 ) -> None:
     """Add and update people from a CSV file; badges are hashed while they are read.
 
     Rejected rows are named by line and reason, never by what they hold.
     """
-    owner = find_tenant(use_running(), tenant)
-    with file.open("rb") as rows:
-        report = people.import_csv(owner, rows)
-    console.print(f"{report.added} added, {report.changed} changed, {report.unchanged} unchanged")
-    for rejected in report.rejected:
-        console.print(f"[yellow]line {rejected.line}: {_REASONS[rejected.reason]}")
-    if report.rejected:
+    if file != "-" and not Path(file).is_file():
+        raise typer.BadParameter("there is no such file")
+    rows = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    if env is not None and len(rows) > MOST_BYTES:
+        raise typer.BadParameter(f"the cloud takes {MOST_BYTES:,} bytes at a time: split it")
+    arguments = {"tenant": company(tenant, env=env), "csv": base64.b64encode(rows).decode()}
+    report = operate("people.import", arguments, env=env)
+    console.print(
+        f"{report['added']} added, {report['changed']} changed, {report['unchanged']} unchanged"
+    )
+    for rejected in report["rejected"]:
+        console.print(f"[yellow]line {rejected['line']}: {_REASONS[rejected['reason']]}")
+    if report["rejected"]:
         raise typer.Exit(1)
 
 
 @app.command("list")
-def list_people(tenant: OfTenant = None) -> None:
+def list_people(tenant: OfTenant = None, env: Environment = None) -> None:
     """List the people of a company."""
-    owner = find_tenant(use_running(), tenant)
-    table = Table("name", "language", "e-mail", "phone", "badge", title=owner.name)
-    with database.tenant_transaction(owner.tenant_id) as conn:
-        after = None
-        while page := people.list_all(conn, after=after):
-            for person in page:
-                badge = "restricted" if person.restricted else "-"
-                if person.enrolled_at and not person.restricted:
-                    badge = f"since {person.enrolled_at:%Y-%m-%d}"
-                table.add_row(person.name, person.language, person.email, person.phone, badge)
-            after = (page[-1].name_norm, page[-1].id)
+    listed = operate("people.list", {"tenant": company(tenant, env=env)}, env=env)
+    table = Table("name", "language", "e-mail", "phone", "badge", title=listed["tenant"])
+    for person in listed["people"]:
+        badge = "restricted" if person["restricted"] else "-"
+        if person["enrolled_at"] and not person["restricted"]:
+            badge = f"since {person['enrolled_at'][:10]}"
+        table.add_row(person["name"], person["language"], person["email"], person["phone"], badge)
     output.print(table)

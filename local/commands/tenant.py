@@ -1,14 +1,14 @@
-"""`aurion tenant`: the companies that have a desk here."""
+"""`aurion tenant`: the companies that have a desk."""
 
-from typing import Annotated, cast
+from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
-from aurion import database, phone_numbers, secrets, tenants
-from aurion.tenants import Language
+from aurion import secrets
 from rich.table import Table
 
-from local.console import output
+from local.console import console, output
+from local.operating import Environment, operate
 from local.session import use_running
 
 app = typer.Typer(help="The companies that have a desk.", no_args_is_help=True)
@@ -23,40 +23,41 @@ def add(
     badge_format: Annotated[
         str, typer.Option(help="What a badge ID looks like, as a pattern.")
     ] = "[0-9]{6}",
+    itsm_kind: Annotated[str, typer.Option(help="Which ticket system it has.")] = "demo_desk",
+    itsm_url: Annotated[str, typer.Option(help="Where that is, in the cloud.")] = "",
+    env: Environment = None,
 ) -> None:
-    """Add a company; it shares the demo desk."""
-    running = use_running()
+    """Add a company; on this machine it shares the demo desk."""
     tenant_id = uuid4()
-    secret = secrets.itsm_secret_name(tenant_id)
-    secrets.put(secret, running.desk_token)
-    with database.tenant_transaction(tenant_id) as conn:
-        tenants.add(
-            conn,
-            name=name,
-            languages=cast("list[Language]", language),
-            badge_format=badge_format,
-            itsm_kind="demo_desk",
-            itsm_url=running.desk_url,
-            itsm_secret=secret,
-        )
-    output.print(f"{name} is {tenant_id}")
+    arguments: dict[str, Any] = {
+        "id": str(tenant_id),
+        "name": name,
+        "languages": language,
+        "badge_format": badge_format,
+        "itsm_kind": itsm_kind,
+        "itsm_url": itsm_url,
+    }
+    if env is None:
+        running = use_running()
+        secrets.put(secrets.itsm_secret_name(tenant_id), running.desk_token)
+        arguments["itsm_url"] = running.desk_url
+    added = operate("tenant.add", arguments, env=env)
+    output.print(f"{added['name']} is {added['id']}")
+    if env is not None:
+        console.print(f"Its ticket system's secret is read from {added['itsm_secret']}.")
 
 
 @app.command("list")
-def list_tenants() -> None:
+def list_tenants(env: Environment = None) -> None:
     """List the companies with their numbers."""
-    use_running()
     table = Table("name", "id", "status", "languages", "numbers", "badge format")
-    for tenant in tenants.list_all():
-        with database.tenant_transaction(tenant.tenant_id) as conn:
-            numbers = phone_numbers.list_all(conn)
-        languages = ", ".join(tenant.languages)
+    for tenant in operate("tenant.list", {}, env=env)["tenants"]:
         table.add_row(
-            tenant.name,
-            str(tenant.tenant_id),
-            tenant.status,
-            languages,
-            "\n".join(numbers),
-            tenant.badge_format,
+            tenant["name"],
+            tenant["id"],
+            tenant["status"],
+            ", ".join(tenant["languages"]),
+            "\n".join(tenant["numbers"]),
+            tenant["badge_format"],
         )
     output.print(table)

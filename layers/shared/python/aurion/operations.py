@@ -4,6 +4,7 @@ On one machine the `aurion` command calls these directly; for an environment in 
 the same command to the function `operate`, which calls them there. So both do the same thing.
 """
 
+import base64
 import io
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from aurion import (
     phone_numbers,
     recordings,
     secrets,
+    telephony,
     tenants,
     tickets,
     turns,
@@ -130,13 +132,14 @@ def find_tenant(wanted: str) -> Tenant:
 
 
 def _add_tenant(arguments: Arguments) -> Answer:
-    tenant_id = uuid4()
     given = dict(arguments)
     name = _text(given, "name")
-    del given["name"]
+    tenant_id = _id(given["id"]) if "id" in given else uuid4()
+    settings = {key: value for key, value in given.items() if key not in ("name", "id")}
+    settings.setdefault("itsm_secret", secrets.itsm_secret_name(tenant_id))
     with database.tenant_transaction(tenant_id) as conn:
         # `tenants.add` refuses what it doesn't know, and whatever the database's checks refuse.
-        tenant = tenants.add(conn, name=name, **cast("Any", given))
+        tenant = tenants.add(conn, name=name, **cast("Any", settings))
     return _describe_tenant(tenant, [])
 
 
@@ -186,7 +189,10 @@ def _remove_number(arguments: Arguments) -> Answer:
 
 def _import_people(arguments: Arguments) -> Answer:
     owner = find_tenant(_text(arguments, "tenant"))
-    rows = io.BytesIO(_text(arguments, "csv").encode("utf-8"))
+    try:
+        rows = io.BytesIO(base64.b64decode(_text(arguments, "csv"), validate=True))
+    except ValueError:
+        raise RequestMalformed from None  # the cause would quote the file
     report = people.import_csv(owner, rows)
     return {
         "added": report.added,
@@ -260,6 +266,10 @@ def _show_call(arguments: Arguments) -> Answer:
     return shown
 
 
+def _list_called(_: Arguments) -> Answer:
+    return {"companies": [company.describe() for company in telephony.list_companies()]}
+
+
 def _describe_call(conn: database.Connection, call: Call) -> Answer:
     lasted = None
     if call.ended_at and call.answered_at:
@@ -295,6 +305,13 @@ def _text(arguments: Arguments, name: str) -> str:
     return value
 
 
+def _id(value: object) -> UUID:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        raise RequestMalformed from None
+
+
 def _wait_for(dsn: str) -> None:
     until = time.monotonic() + _WAKES_WITHIN_S
     while True:
@@ -317,4 +334,5 @@ _COMMANDS: dict[str, Callable[[Arguments], Answer]] = {
     "people.list": _list_people,
     "calls.list": _list_calls,
     "calls.show": _show_call,
+    "telephony.companies": _list_called,
 }
