@@ -162,16 +162,15 @@ class PhoneCaller:
             "sip.trunkID": "ST_test",
             "sip.ruleID": "SDR_test",
         }
-        dispatch = api.RoomAgentDispatch(
-            agent_name="aurion", metadata=json.dumps({"tenant": self._tenant_id})
-        )
+        errand = json.dumps({"tenant": self._tenant_id})
+        dispatch = api.RoomAgentDispatch(agent_name="aurion", metadata=errand)
         token = (
             api.AccessToken(API_KEY, API_SECRET)
             .with_identity(self._identity)
             .with_kind(self._kind)
             .with_attributes(attributes)
             .with_grants(api.VideoGrants(room_join=True, room=self._room_name))
-            .with_room_config(api.RoomConfiguration(agents=[dispatch]))
+            .with_room_config(api.RoomConfiguration(agents=[dispatch], metadata=errand))
             .to_jwt()
         )
         self._room.on("track_subscribed", self._subscribed)

@@ -146,6 +146,7 @@ def stand(
             port=port,
             functions=functions,
             triggers=False,
+            reload=False,  # one state of the code answers everything
             base64_always=base64_always,
             most_processes=most_processes,
         )

@@ -47,6 +47,7 @@ async def _run(options: argparse.Namespace) -> None:
             environment=environments.of_function(function, settings),
             log=logs / f"{function.name}.log",
             most_processes=options.most_processes,
+            reload=not options.no_reload,
         )
         for function in table.functions
     }
@@ -155,6 +156,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--most-processes", type=int, default=8)
     parser.add_argument("--soonest-s", type=float)
     parser.add_argument("--no-triggers", action="store_true")
+    parser.add_argument("--no-reload", action="store_true")
     parser.add_argument("--base64", action="store_true")
     parser.add_argument("--follow-parent", action="store_true")
     return parser.parse_args()

@@ -55,6 +55,7 @@ def start_gateway(
     functions: Path | None = None,
     warm: Sequence[str] = (),
     triggers: bool = True,
+    reload: bool = True,
     soonest_s: float | None = None,
     base64_always: bool = False,
     most_processes: int | None = None,
@@ -62,6 +63,7 @@ def start_gateway(
     """Start a gateway over a folder of functions and wait until it serves.
 
     `environment` is the whole stack's. Without `triggers` nothing wakes a function but a request.
+    With `reload` a function's changed sources serve its next request.
     With `soonest_s` a schedule of a minute has its turn after so long. It ends with this process.
     Raises `GatewayNotStarted`.
     """
@@ -71,6 +73,7 @@ def start_gateway(
     command += ["--functions", str(folder), "--logs", str(logs), "--port", str(port)]
     command += [word for name in warm for word in ("--warm", name)]
     command += [] if triggers else ["--no-triggers"]
+    command += [] if reload else ["--no-reload"]
     command += [] if soonest_s is None else ["--soonest-s", str(soonest_s)]
     command += ["--base64"] if base64_always else []
     command += [] if most_processes is None else ["--most-processes", str(most_processes)]

@@ -141,7 +141,8 @@ class Sandboxes:
     """All processes of one function.
 
     Each runs one invocation at a time; at most `most_processes` run on this machine, and what is
-    more waits, until the function's reserved concurrency is used up.
+    more waits, until the function's reserved concurrency is used up. With `reload` a process whose
+    sources have changed is not used again.
     """
 
     def __init__(
@@ -153,8 +154,10 @@ class Sandboxes:
         environment: Mapping[str, str],
         log: Path,
         most_processes: int,
+        reload: bool,
     ) -> None:
         self.function = function
+        self._reload = reload
         self._folder = folder
         self._own = Code(folder)
         self._shared = shared
@@ -250,7 +253,7 @@ class Sandboxes:
         return await _Sandbox.start(self._folder, self._environment, self._log, self._code())
 
     def _code(self) -> _Fingerprint:
-        return self._own.fingerprint() + self._shared.fingerprint()
+        return self._own.fingerprint() + self._shared.fingerprint() if self._reload else ()
 
 
 def _stamps(folder: Path) -> Iterable[tuple[str, int, int]]:

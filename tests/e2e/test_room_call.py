@@ -3,15 +3,12 @@
 import asyncio
 import secrets
 import time
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from aurion import calls, database, recordings, storage
+from aurion import calls, database, recordings
 from aurion.calls import Call
 
-from tests import recorded_calls
 from tests.livekit_server import LiveKitServer
 from tests.recorded_calls import CALLERS
 from tests.room_calls import PhoneCaller, Worker
@@ -48,50 +45,6 @@ def outbox_rows(company: Company, call: Call) -> list[tuple[Any, ...]]:
         return conn.execute(
             "SELECT kind FROM aurion.outbox WHERE subject_id = %s", (call.id,)
         ).fetchall()
-
-
-async def test_alice_is_served_through_a_room(
-    company: Company, livekit: LiveKitServer, worker: Worker, tmp_path: Path
-) -> None:
-    call, token = ring(company)
-    files = sorted((CALLERS / "alice").glob("*.wav"))
-    tenant_id = str(company.tenant.tenant_id)
-    async with PhoneCaller(livekit, token=token, tenant_id=tenant_id) as alice:
-        greeted_s = await alice.greeting()
-        await alice.turn_given()
-        for file in files:
-            if not alice.hung_up.is_set():
-                await alice.say(file)
-        async with asyncio.timeout(30):
-            await alice.hung_up.wait()
-    row = await closed_call(company, call)
-    print(f"greeting {greeted_s:.2f} s after joining, replies after {alice.reply_ms} ms")
-
-    assert greeted_s < 5
-    assert (row.outcome, row.level, row.epoch) == ("ticket", 1, 1)
-    assert len(alice.reply_ms) >= 5
-    assert any(
-        ticket.kind == "incident" and "VPN" in ticket.summary
-        for ticket in (await company.tickets()).values()
-    )
-
-    made = await stored_recording(company, call)
-    assert made.status == "stored"
-    assert made.object_key
-    heard = tmp_path / "heard.ogg"
-    heard.write_bytes(storage.get_recording(made.object_key))
-    sound = recorded_calls.decode(heard)
-    assert np.abs(sound[1]).max() > 0.1
-    assert made.guarded_intervals[0][0] == 0  # the call begins with name and badge
-    for start, end in made.guarded_intervals:
-        assert not recorded_calls.stretch(sound, start / 1000, end / 1000)[0].any()
-    assert np.abs(sound[0]).max() > 0.05
-    assert not list(worker.recordings.rglob("*.ogg*"))
-
-    log = worker.log.read_text() + livekit.log.read_text()
-    assert "471129" not in log
-    assert "Alice" not in log
-    assert "+33199000101" not in log
 
 
 async def test_a_badge_that_is_keyed_verifies_too(
