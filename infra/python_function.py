@@ -134,7 +134,7 @@ class PythonFunction(lambda_.Function):
             ),
             layers=[layers.get(name) for name in function.layers],
             role=role,
-            environment=_environment(function, known),
+            environment=environment_of(function, known),
             memory_size=function.memory_mb,
             timeout=Duration.seconds(function.timeout_s),
             reserved_concurrent_executions=function.reserved_concurrency,
@@ -252,7 +252,12 @@ class PythonFunction(lambda_.Function):
             self.add_to_role_policy(statement)
 
 
-def _environment(function: Function, known: Mapping[str, str]) -> dict[str, str]:
+def environment_of(function: Function, known: Mapping[str, str]) -> dict[str, str]:
+    """Return a function's variables.
+
+    Raises:
+        EnvironmentUnknown: The settings have no such field, or it has no value here.
+    """
     unknown = set(function.environment) - _SETTINGS
     if unknown:
         raise EnvironmentUnknown(f"{function.name}: aurion.settings has no {sorted(unknown)}.")
