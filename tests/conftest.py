@@ -12,6 +12,7 @@ import psutil
 import pytest
 from aurion import database as aurion_database
 from aurion.settings import settings
+from aurion.tenants import Tenant
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -39,6 +40,7 @@ _SHARED_STACKS = {
 }
 _RUN_PREFIX = "tests-of-aurion-"
 _TEMPLATE = "template_aurion"
+COMPANY_TEMPLATE = "template_company"
 
 # A test must never reach an account or a paid provider because the shell that started it could.
 for _name in list(os.environ):
@@ -82,11 +84,33 @@ def postgres(run_directory: Path) -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def demo_company(postgres: Postgres, aws: Aws) -> Tenant:
+    """The demo company in a database to copy, made once: hashing badges is slow on purpose."""
+    prepared = postgres.clone_database(_TEMPLATE, COMPANY_TEMPLATE)
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in prepared.environment().items():
+            patch.setenv(variable, value)
+        settings.cache_clear()
+        tenant = factories.add_demo_company()
+        aurion_database.close_pools()
+    settings.cache_clear()
+    return tenant
+
+
 @pytest.fixture
-def database(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+def template(postgres: Postgres) -> str:
+    """The database that each test gets a copy of."""
+    return _TEMPLATE
+
+
+@pytest.fixture
+def database(
+    postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Database]:
     """A fresh copy of the migrated database, which `aurion.database` uses as aurion_app."""
     name = f"test_{uuid.uuid4().hex}"
-    fresh = postgres.clone_database(_TEMPLATE, name)
+    fresh = postgres.clone_database(template, name)
     for variable, value in fresh.environment().items():
         monkeypatch.setenv(variable, value)
     settings.cache_clear()

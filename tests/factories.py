@@ -1,10 +1,17 @@
 """Real rows with sensible defaults, made the way the product makes them."""
 
+import io
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aurion import badges, database, names, tenants
+from aurion import badges, database, names, people, tenants
+
+PEOPLE = b"""name,badge_id,language,email,phone
+Alice Martin,471129,en,alice.martin@meridian.example,+33199000101
+Tom Becker,803556,en,tom.becker@meridian.example,+33199000102
+Claire Dubois,290416,fr,claire.dubois@meridian.example,+33199000103
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,15 @@ def make_tenant(name: str = "Meridian Works", *, languages: tuple[str, ...] = ("
             (tenant_id, name, list(languages)),
         )
     return Tenant(tenant_id, name)
+
+
+def add_demo_company() -> tenants.Tenant:
+    """Make the demo company and its people; hashing their badges takes the processor a second."""
+    tenant_id = uuid.uuid4()
+    with database.tenant_transaction(tenant_id) as conn:
+        company = tenants.add(conn, name="Meridian Works", languages=["en", "fr"])
+    people.import_csv(company, io.BytesIO(PEOPLE))
+    return company
 
 
 def make_people(

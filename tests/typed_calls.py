@@ -1,15 +1,13 @@
 """Calls that are typed: a caller who answers when the agent is done, and what they witnessed."""
 
 import asyncio
-import io
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
-from aurion import calls, database, itsm, people, secrets, tenants, turns
+from aurion import calls, database, itsm, secrets, tenants, turns
 from aurion.calls import Call
 from aurion.tenants import Tenant
 from livekit.agents import llm
@@ -18,12 +16,7 @@ from agent_container.call import CallResult, Deps, run_call
 from agent_container.call_state import Speaker, Stage, ToolStatus
 from local.audio_line import TextLine
 from local.desk.process import DeskProcess
-
-PEOPLE = b"""name,badge_id,language,email,phone
-Alice Martin,471129,en,alice.martin@meridian.example,+33199000101
-Tom Becker,803556,en,tom.becker@meridian.example,+33199000102
-Claire Dubois,290416,fr,claire.dubois@meridian.example,+33199000103
-"""
+from tests.factories import add_demo_company
 
 ALICE = (
     "Hi, this is Alice Martin.",
@@ -114,21 +107,17 @@ class Company:
             return turns.list_all(conn, call.id)
 
 
-def make_company(desk: DeskProcess, **settings: object) -> Company:
+def make_company(desk: DeskProcess) -> Company:
     """Make the demo company, the way the product makes it."""
-    tenant_id = uuid.uuid4()
-    name = secrets.itsm_secret_name(tenant_id)
+    return move_in(add_demo_company(), desk)
+
+
+def move_in(tenant: Tenant, desk: DeskProcess) -> Company:
+    """Give a company its desk."""
+    name = secrets.itsm_secret_name(tenant.tenant_id)
     secrets.put(name, desk.token)
-    with database.tenant_transaction(tenant_id) as conn:
-        tenant = tenants.add(
-            conn,
-            name="Meridian Works",
-            languages=["en", "fr"],
-            itsm_url=desk.base_url,
-            itsm_secret=name,
-            **settings,  # pyright: ignore[reportArgumentType]
-        )
-    people.import_csv(tenant, io.BytesIO(PEOPLE))
+    with database.tenant_transaction(tenant.tenant_id) as conn:
+        tenant = tenants.update(conn, itsm_url=desk.base_url, itsm_secret=name)
     return Company(tenant, desk)
 
 
@@ -142,8 +131,12 @@ async def type_call(
     hang_up: bool = True,
     resume: bool = False,
     quiet_s: float = 0.25,
+    patience_s: float = 45.0,
 ) -> tuple[CallResult, Witness]:
-    """Type sentences, each when the agent is quiet; "#471129" is keyed, a number waits (s)."""
+    """Type sentences, each when the agent is quiet; "#471129" is keyed, a number waits (s).
+
+    After `patience_s` without a reply the caller goes on.
+    """
     witness = witness or Witness()
     line = TextLine(calling_number=None)
     call = call or company.start_call()
@@ -153,7 +146,7 @@ async def type_call(
     before = 0
 
     async def quiet(more_than: int) -> None:
-        deadline = time.monotonic() + 45
+        deadline = time.monotonic() + patience_s
         while not running.done() and time.monotonic() < deadline:
             replied = witness.agent_turns > more_than
             replied = replied and witness.stages[-1:] != ["transferring"]

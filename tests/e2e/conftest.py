@@ -5,6 +5,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from aurion.tenants import Tenant
 
 from agent_container.speech.process import SpeechProcess
 from local.aws import Aws
@@ -12,13 +13,14 @@ from local.desk.process import DeskProcess, start_desk
 from local.postgres import Database
 from tests import crashes
 from tests.canaries import CanaryCall
+from tests.conftest import COMPANY_TEMPLATE
 from tests.crashes import Killing
 from tests.integration.local.conftest import start_up, stop
 from tests.livekit_server import LiveKitServer
 from tests.room_calls import Worker
 from tests.sound_calls import SoundCalls, call_everybody
 from tests.stack_calls import Phone
-from tests.typed_calls import Company, make_company
+from tests.typed_calls import Company, move_in
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +37,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeskProcess]:
 
 
 @pytest.fixture
-def company(aws: Aws, database: Database, desk: DeskProcess) -> Company:
-    return make_company(desk)
+def template(demo_company: Tenant) -> str:
+    return COMPANY_TEMPLATE
+
+
+@pytest.fixture
+def company(aws: Aws, database: Database, demo_company: Tenant, desk: DeskProcess) -> Company:
+    return move_in(demo_company, desk)
 
 
 @pytest.fixture

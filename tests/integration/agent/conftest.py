@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from aurion.tenants import Tenant
 
 from agent_container import providers
 from agent_container.call import Deps
@@ -11,7 +12,8 @@ from agent_container.speech.client import SpeechClient
 from local.aws import Aws
 from local.desk.process import DeskProcess, start_desk
 from local.postgres import Database
-from tests.typed_calls import Company, make_company
+from tests.conftest import COMPANY_TEMPLATE
+from tests.typed_calls import Company, move_in
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +31,13 @@ def desk(running_desk: DeskProcess) -> Iterator[DeskProcess]:
 
 
 @pytest.fixture
-def company(aws: Aws, database: Database, desk: DeskProcess) -> Company:
-    return make_company(desk)
+def template(demo_company: Tenant) -> str:
+    return COMPANY_TEMPLATE
+
+
+@pytest.fixture
+def company(aws: Aws, database: Database, demo_company: Tenant, desk: DeskProcess) -> Company:
+    return move_in(demo_company, desk)
 
 
 @pytest.fixture
