@@ -94,17 +94,28 @@ class Stand:
             sqs.delete_message_batch(QueueUrl=url, Entries=entries)
         return calls
 
-    def post(self, path: str, form: Mapping[str, str], **changes: Any) -> httpx2.Response:
-        """Send a request as Twilio does; `changes` are made after it was signed."""
-        url = self.gateway.hooks_url + path
-        headers, body = signed_by_twilio(url, form, self.twilio["auth_token"])
-        return httpx2.post(
-            changes.get("url", url),
-            content=changes.get("body", body),
-            headers={**headers, **changes.get("headers", {})},
-            trust_env=False,
-            timeout=40,
-        )
+    def post(
+        self,
+        path: str,
+        form: Mapping[str, str],
+        *,
+        token: str | None = None,
+        url: str | None = None,
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
+        """Send a form as Twilio does; address, body and headers can be changed after signing."""
+        signed_url = self.gateway.hooks_url + path
+        signed, text = signed_by_twilio(signed_url, form, token or self.twilio["auth_token"])
+        return _post(url or signed_url, {**signed, **(headers or {})}, body or text)
+
+    def send(self, path: str, headers: Mapping[str, str], body: str) -> httpx2.Response:
+        """Send a request as it is."""
+        return _post(self.gateway.hooks_url + path, headers, body)
+
+
+def _post(url: str, headers: Mapping[str, str], body: str) -> httpx2.Response:
+    return httpx2.post(url, content=body, headers=dict(headers), trust_env=False, timeout=40)
 
 
 @contextmanager
