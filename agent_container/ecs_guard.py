@@ -16,14 +16,11 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Protocol, Self
 
-import boto3
 import httpx2
-from aurion.settings import settings
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from aurion import aws
+from aurion.aws import AwsRefused
 
 logger = logging.getLogger(__name__)
 
@@ -205,26 +202,13 @@ def _agent() -> httpx2.AsyncClient:
 
 def _newest(cluster: str, service: str) -> str | None:
     """Return the task definition (family:revision) that a service is moving to; None if unknown."""
-    config = settings()
-    client = _client(config.aws_region, config.aws_endpoint_url)
+    client = aws.client("ecs", connect_s=3, read_s=5, attempts=2)
     try:
-        services = client.describe_services(cluster=cluster, services=[service])["services"]
-    except (BotoCoreError, ClientError) as error:
-        logger.warning("a service can't be looked at", extra={"error": type(error).__name__})
+        found = aws.call(client, "describe_services", cluster=cluster, services=[service])
+    except AwsRefused as refusal:
+        logger.warning("a service can't be looked at", extra={"code": refusal.code})
         return None
-    for deployment in services[0]["deployments"] if services else []:
+    for deployment in found["services"][0]["deployments"] if found["services"] else []:
         if deployment["status"] == "PRIMARY":
             return str(deployment["taskDefinition"]).rpartition("/")[2]
     return None
-
-
-@cache
-def _client(region: str, endpoint: str | None) -> Any:
-    return boto3.client(
-        "ecs",
-        region_name=region,
-        endpoint_url=endpoint,
-        config=Config(
-            connect_timeout=3, read_timeout=5, retries={"mode": "standard", "max_attempts": 2}
-        ),
-    )

@@ -52,12 +52,6 @@ def in_dev(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.cache_clear()
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Json:
-    file = tenant_cell.write_template(ENVIRONMENT, tmp_path_factory.mktemp("cell"))
-    return dict(json.loads(file.read_text()))
-
-
 def requests_for(tenant: UUID) -> list[Request]:
     """Everything an agent of a company asks of AWS, by the names that the product gives."""
     recording = f"arn:aws:s3:::aurion-dev-recordings/{storage.recording_key(tenant, CALL)}"
@@ -135,34 +129,34 @@ def forbidden_requests() -> list[Request]:
     ]
 
 
-def role_of(template: Json) -> list[Json]:
-    roles = [r for r in template["Resources"].values() if r["Type"] == "AWS::IAM::Role"]
-    policies = [r for r in template["Resources"].values() if r["Type"] == "AWS::IAM::Policy"]
+def role_of(cell_template: Json) -> list[Json]:
+    roles = [r for r in cell_template["Resources"].values() if r["Type"] == "AWS::IAM::Role"]
+    policies = [r for r in cell_template["Resources"].values() if r["Type"] == "AWS::IAM::Policy"]
     assert len(roles) == 1
     found = resolve([r["Properties"].get("Policies") for r in [*roles, *policies]], NAMES)
     return list(statements(found))
 
 
-def trespasses(template: Json) -> list[Request]:
+def trespasses(cell_template: Json) -> list[Request]:
     """What a company's agents could do and must not."""
-    policy = role_of(template)
+    policy = role_of(cell_template)
     return [request for request in forbidden_requests() if allows(policy, *request)]
 
 
-def test_agents_of_a_company_can_do_their_work(template: Json) -> None:
-    policy = role_of(template)
+def test_agents_of_a_company_can_do_their_work(cell_template: Json) -> None:
+    policy = role_of(cell_template)
     assert [request for request in requests_for(OWN) if not allows(policy, *request)] == []
 
 
-def test_agents_of_a_company_reach_no_other(template: Json) -> None:
-    assert trespasses(template) == []
+def test_agents_of_a_company_reach_no_other(cell_template: Json) -> None:
+    assert trespasses(cell_template) == []
 
 
 def widened(action: str, old: str, new: str) -> Callable[[Json], None]:
     """Plant a fault: replace a text in the statement that allows an action."""
 
-    def plant(template: Json) -> None:
-        for statement in statements(template):
+    def plant(cell_template: Json) -> None:
+        for statement in statements(cell_template):
             if action in statement["Action"]:
                 text = json.dumps(statement)
                 assert old in text, text
@@ -173,8 +167,8 @@ def widened(action: str, old: str, new: str) -> Callable[[Json], None]:
 
 
 def unconditional(action: str) -> Callable[[Json], None]:
-    def plant(template: Json) -> None:
-        for statement in statements(template):
+    def plant(cell_template: Json) -> None:
+        for statement in statements(cell_template):
             if action in statement["Action"]:
                 del statement["Condition"]
 
@@ -199,14 +193,14 @@ def unconditional(action: str) -> Callable[[Json], None]:
     ],
 )
 def test_right_that_reaches_too_far_is_noticed(
-    template: Json, plant: Callable[[Json], None]
+    cell_template: Json, plant: Callable[[Json], None]
 ) -> None:
-    planted = copy.deepcopy(template)
+    planted = copy.deepcopy(cell_template)
     plant(planted)
     assert trespasses(planted)
 
 
-def test_boundary_leaves_the_agents_their_work(cloud: Cloud, template: Json) -> None:
+def test_boundary_leaves_the_agents_their_work(cloud: Cloud, cell_template: Json) -> None:
     boundary = cloud.one("AWS::IAM::ManagedPolicy", "aurion-dev/Network", "Boundary")
     policy = list(statements(resolve(boundary.properties["PolicyDocument"], {})))
     here = {"aws:RequestedRegion": REGION}
@@ -216,7 +210,7 @@ def test_boundary_leaves_the_agents_their_work(cloud: Cloud, template: Json) -> 
         if not allows(policy, action, resource, context | here)
     ]
     assert refused == []
-    role = next(r for r in template["Resources"].values() if r["Type"] == "AWS::IAM::Role")
+    role = next(r for r in cell_template["Resources"].values() if r["Type"] == "AWS::IAM::Role")
     assert role["Properties"]["PermissionsBoundary"] == {"Ref": "BoundaryArn"}
 
 
@@ -291,11 +285,11 @@ def test_function_that_keeps_cells_in_step_can_do_only_that() -> None:
     assert [request for request in forbidden if allows(policy, *request)] == []
 
 
-def test_template_needs_nothing_but_its_parameters(template: Json, tmp_path: Path) -> None:
-    text = json.dumps(template)
+def test_template_needs_nothing_but_its_parameters(cell_template: Json, tmp_path: Path) -> None:
+    text = json.dumps(cell_template)
     assert "Fn::ImportValue" not in text
     assert "Fn::GetStackOutput" not in text
     assert "cdk-hnb659fds" not in text
     assert len(text) < 51_200
     again = tenant_cell.write_template(ENVIRONMENT, tmp_path)
-    assert json.loads(again.read_text()) == template, "the same code makes the same release"
+    assert json.loads(again.read_text()) == cell_template, "the same code makes the same release"
