@@ -1,12 +1,15 @@
-"""Hear a badge: decode an utterance once more, differently, until what is written can be one.
+"""Hear a badge: hear an utterance several ways at once, and weigh what it may have said.
 
-A plain decode of a general recogniser loses digits (a French "quatre un six" becomes 86). Prompts
-and pauses bring some of them back; what still does not fit is no attempt, and the caller is asked
-again. The sound stays in memory and every decode on this machine.
+A plain decode of a general recogniser loses digits (a French "quatre un six" becomes 86). Prompts,
+a slower pace and its further guesses bring them back. Guesses that agree make a reading heavy; on a
+line that is not clear, what stays light is no attempt, and the caller is asked again. Nothing
+missing is ever filled in. The sound stays in memory and every decode on this machine.
 """
 
-import itertools
+import math
 import tomllib
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Protocol, TypedDict
@@ -15,34 +18,32 @@ import numpy as np
 from aurion import spoken
 from aurion.badges import BadgeFormat
 
-from agent_container.speech import hallucinations
-from agent_container.speech.client import LISTENING_RATE, Heard
+from agent_container.speech import hallucinations, sounds
+from agent_container.speech.client import LISTENING_RATE, Guess
 
-_FRAME = LISTENING_RATE // 50
-_PAUSE_S = 0.18
-# Single digits alone make the recogniser invent ("2344444…"), so parts are no shorter.
-_SHORTEST_PART_S = 0.8
 _LONGEST_S = 20.0
+# A badge is some six tokens: a mean log-probability times six tells two guesses apart as their
+# whole texts' probabilities do, without making a long sentence around the badge matter.
+_TOKENS = 6
+_NEXT_READING = 0.6  # what a text's second reading weighs beside its first
+_WORTH_TRYING = 0.1  # beside the heaviest reading
 
 
-class _Prompts(TypedDict):
+class _Hearing(TypedDict):
     sure: float
-    whole: list[str]
-    parts: str
+    clear: float
+    least: float
+    paces: list[float]
+    prompts: list[str]
 
 
 class Ear(Protocol):
     """What hears an utterance, as the speech client does."""
 
-    async def transcribe(
-        self,
-        pcm: np.ndarray,
-        *,
-        language: str | None,
-        languages: tuple[str, ...] = (),
-        prompt: str | None = None,
-    ) -> Heard:
-        """Turn one utterance (int16, 16 kHz, mono) into text."""
+    async def guess(
+        self, pcm: np.ndarray, *, language: str, prompts: tuple[str, ...] = ("",)
+    ) -> list[list[Guess]]:
+        """Return what one utterance (int16, 16 kHz, mono) may say: a list for each prompt."""
         ...
 
 
@@ -52,86 +53,59 @@ async def capture(
     *,
     language: str,
     badge_format: BadgeFormat,
-    plain: str | None = None,
+    plain: str = "",
     confidence: float = 0.0,
-) -> tuple[str, ...] | None:
+) -> tuple[str, ...]:
     """Return at most four badges that an utterance (int16, 16 kHz, mono) may say, likeliest first.
 
-    They are the variants of one attempt; None when nothing fits, which is not an attempt. `plain`
-    and `confidence` (0 to 1) are of a decode without a prompt, when there is one already.
+    They are the variants of one attempt; none when nothing fits, which is no attempt. `plain` and
+    `confidence` (0 to 1) are of a decode without a prompt, when there is one already.
 
     Raises:
         SpeechUnavailable: The speech server does not answer.
     """
-    if len(pcm) > _LONGEST_S * LISTENING_RATE:
-        pcm = pcm[-int(_LONGEST_S * LISTENING_RATE) :]
-    prompts = _prompts(language)
-    if plain is None:
-        plain, confidence = await _decode(ear, pcm, language, None)
+    hearing = _hearing(language)
     found = spoken.readings(plain, language, badge_format)
-    if found and confidence >= prompts["sure"]:
+    if found and confidence >= hearing["sure"]:
         return found
-    for prompt in prompts["whole"]:
-        again, _ = await _decode(ear, pcm, language, prompt)
-        found = _join(found, spoken.readings(again, language, badge_format))
-        if found:
-            return found
-    parts = cut_at_pauses(pcm)
-    if len(parts) == 1:
-        return None
-    said = [(await _decode(ear, part, language, prompts["parts"]))[0] for part in parts]
-    return spoken.readings(", ".join(said), language, badge_format) or None
+    pcm = pcm[-int(_LONGEST_S * LISTENING_RATE) :]
+    lists: list[list[Guess]] = []
+    for pace in hearing["paces"]:
+        slower = sounds.resample(pcm, round(pace * LISTENING_RATE), LISTENING_RATE)
+        lists += await ear.guess(slower, language=language, prompts=("", *hearing["prompts"]))
+    return choose(lists, language=language, badge_format=badge_format)
 
 
-def cut_at_pauses(pcm: np.ndarray) -> list[np.ndarray]:
-    """Cut an utterance in its pauses of 0.18 s or more, into parts of 0.8 s or more."""
-    loud = _loud(pcm)
-    cuts = [0]
-    quiet = 0
-    for at, is_loud in enumerate([*loud, True]):
-        if not is_loud:
-            quiet += 1
-            continue
-        if quiet * _FRAME >= _PAUSE_S * LISTENING_RATE and at < len(loud):
-            cuts.append((at - quiet // 2) * _FRAME)
-        quiet = 0
-    cuts.append(len(pcm))
-    shortest = _SHORTEST_PART_S * LISTENING_RATE
-    kept = [0]
-    for cut in cuts[1:-1]:
-        if cut - kept[-1] >= shortest and len(pcm) - cut >= shortest:
-            kept.append(cut)
-    kept.append(len(pcm))
-    return [pcm[start:end] for start, end in itertools.pairwise(kept)]
+def choose(
+    lists: Sequence[Sequence[Guess]], *, language: str, badge_format: BadgeFormat
+) -> tuple[str, ...]:
+    """Return the readings of guesses, the heaviest first; none when all are light and unclear.
 
-
-def _join(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-    """Return variants of both, the likeliest of either first, no more than one attempt may have."""
-    pairs = itertools.chain.from_iterable(itertools.zip_longest(one, other))
-    return tuple(dict.fromkeys(filter(None, pairs)))[: spoken.MOST_READINGS]
-
-
-async def _decode(
-    ear: Ear, pcm: np.ndarray, language: str, prompt: str | None
-) -> tuple[str, float]:
-    heard = await ear.transcribe(pcm, language=language, prompt=prompt)
-    # A text that stopped at the token limit is a loop, and a loop can end in six digits.
-    looped = heard.cut or hallucinations.is_loop(heard.text)
-    return ("", 0.0) if looped else (heard.text, heard.confidence)
-
-
-def _loud(pcm: np.ndarray) -> np.ndarray:
-    """Return which frames of 20 ms are speech: well above the line's own noise."""
-    frames = pcm[: len(pcm) // _FRAME * _FRAME].reshape(-1, _FRAME).astype(np.float64)
-    if len(frames) == 0:
-        return np.zeros(0, bool)
-    level = np.sqrt(np.mean(np.square(frames), axis=1))
-    floor, peak = np.percentile(level, 10), np.percentile(level, 95)
-    return level > max(floor * 2.0, peak * 0.08)
+    Each list weighs 1, shared among its guesses by their probability.
+    """
+    weights: Counter[str] = Counter()
+    for guesses in lists:
+        shares = [math.exp(guess.score * _TOKENS) for guess in guesses]
+        for guess, share in zip(guesses, shares, strict=True):
+            # A text that stopped at the token limit is a loop, and a loop can end in six digits.
+            if guess.cut or hallucinations.is_loop(guess.text):
+                continue
+            for at, said in enumerate(spoken.readings(guess.text, language, badge_format)):
+                weights[said] += share / sum(shares) * _NEXT_READING**at
+    heaviest = max(weights.values(), default=0.0)
+    best = max((guesses[0].score for guesses in lists if guesses), default=-math.inf)
+    unclear = math.exp(best) < _hearing(language)["clear"]
+    if unclear and heaviest < _hearing(language)["least"] * len(lists):
+        return ()
+    return tuple(
+        said
+        for said, weight in weights.most_common(spoken.MOST_READINGS)
+        if weight >= _WORTH_TRYING * heaviest
+    )
 
 
 @cache
-def _prompts(language: str) -> _Prompts:
-    text = files("agent_container").joinpath("badge_prompts.toml").read_text("utf-8")
-    prompts: dict[str, _Prompts] = tomllib.loads(text)
-    return prompts.get(language, prompts["en"])
+def _hearing(language: str) -> _Hearing:
+    text = files("agent_container").joinpath("badge_hearing.toml").read_text("utf-8")
+    hearing: dict[str, _Hearing] = tomllib.loads(text)
+    return hearing.get(language, hearing["en"])

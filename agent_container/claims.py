@@ -1,12 +1,13 @@
 """What a caller claims to be: a name and a badge, put together from all they say and key."""
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aurion import badges, spoken
 from aurion.badges import BadgeFormat
-from aurion.errors import SpeechUnavailable
+from aurion.errors import SpeechRejected, SpeechUnavailable
 from livekit import rtc
 
 from agent_container import badge_capture, introductions
@@ -46,11 +47,20 @@ class Claim:
     badges: Sequence[str] = ()
     unread: list[Said] = field(default_factory=list)
     asked_digits: bool = False
+    _guessing: asyncio.Task[list[str]] | None = None
 
     def forget(self) -> None:
         """Forget it all: the caller begins anew."""
         self.name, self.badges = "", ()
         self.unread.clear()
+        if self._guessing is not None:
+            self._guessing.cancel()
+            self._guessing = None
+
+    async def names(self) -> list[str]:
+        """Return what the name may be as it was heard, the likeliest first."""
+        further = await self._guessing if self._guessing is not None else []
+        return list(dict.fromkeys((self.name, *further)))
 
     async def take(self, said: Input, language: str) -> None:
         """Take name and badge from what was said, in either order or both at once."""
@@ -71,6 +81,7 @@ class Claim:
             not self.name and introductions.may_hold_name(said.text, language)
         ):
             self.name = said.text
+            self._guess_name(said, language)
 
     def badge_question(self, said: Input) -> str:
         """Choose how to ask for the badge: plainly, then digit by digit, then by keypad."""
@@ -92,7 +103,7 @@ class Claim:
         if said.sound is None or not (found or digits):
             return found
         with contextlib.suppress(SpeechUnavailable):
-            captured = await badge_capture.capture(
+            return await badge_capture.capture(
                 self.ear,
                 samples([said.sound]),
                 language=language,
@@ -100,5 +111,20 @@ class Claim:
                 plain=said.text,
                 confidence=said.confidence,
             )
-            return captured or ()
         return found
+
+    def _guess_name(self, said: Said, language: str) -> None:
+        """Have the recogniser guess again while the caller is asked for the badge."""
+        if self._guessing is not None:
+            self._guessing.cancel()
+            self._guessing = None
+        if said.sound is not None:
+            guessing = _guess(self.ear, said.sound, language)
+            self._guessing = asyncio.create_task(guessing, name="guess a name")
+
+
+async def _guess(ear: Ear, sound: rtc.AudioFrame, language: str) -> list[str]:
+    with contextlib.suppress(SpeechUnavailable, SpeechRejected):
+        (guesses,) = await ear.guess(samples([sound]), language=language)
+        return [guess.text for guess in guesses]
+    return []

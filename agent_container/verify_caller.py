@@ -265,13 +265,14 @@ class VerifyCaller(Agent):
     async def _attempt(self, ended_at: float, second: str | None = None) -> Ending | None:
         """Have the claim checked; None when the caller may try again."""
         state, claim = self._state, self._claim
+        heard = await claim.names()
         try:
             checked = await asyncio.to_thread(
                 callers.verify,
                 state.tenant,
                 call_id=state.call_id,
                 calling_number=state.call.calling_number,
-                name_text=claim.name,
+                heard=heard,
                 badges=claim.badges,
                 second_attribute=second,
             )

@@ -90,7 +90,7 @@ def guess_in_parallel(company: Tenant, name: str, guesses: int) -> Counter[str]:
             company,
             call_id=ids[number],
             calling_number=f"+336000000{number // 5:02d}",
-            name_text=name,
+            heard=[name],
             badges=[f"{number:06d}"],
         )
 
@@ -134,7 +134,7 @@ def _attempt(company: Tenant, name: str) -> tuple[float, float]:
         company,
         call_id=call_id,
         calling_number="+33612345678",
-        name_text=name,
+        heard=[name],
         badges=[WRONG],
     )
     took, worked = time.perf_counter() - started, time.process_time() - working
@@ -149,7 +149,7 @@ def _make_one_attempt(tenant_id: str, call_id: str, name: str) -> None:
         company,
         call_id=uuid.UUID(call_id),
         calling_number="+33612345678",
-        name_text=name,
+        heard=[name],
         badges=[WRONG],
     )
 

@@ -33,6 +33,18 @@ class Heard:
     cut: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Hold one text that an utterance may say; `score` is its tokens' mean log-probability.
+
+    `cut` says that the text stopped at the token limit, as loops do.
+    """
+
+    text: str
+    score: float
+    cut: bool
+
+
 class SpeechClient:
     """Speak to one speech server; safe to share between all calls of a process.
 
@@ -94,6 +106,27 @@ class SpeechClient:
         }
         said = await self._ask(ask, np.ascontiguousarray(pcm, np.int16).tobytes(), timeout_s)
         return Heard(**said.header["heard"])
+
+    async def guess(
+        self,
+        pcm: np.ndarray,
+        *,
+        language: str,
+        prompts: tuple[str, ...] = ("",),
+        timeout_s: float | None = None,
+    ) -> list[list[Guess]]:
+        """Return what one utterance (int16, 16 kHz, mono) may say, the likeliest first.
+
+        There is one list of at most five guesses for each of `prompts`, the texts that the
+        recogniser takes as said just before ("" for none).
+
+        Raises:
+            SpeechUnavailable: no answer within `timeout_s`.
+            SpeechRejected: the server does not know the language or the audio is no audio.
+        """
+        ask = {"op": "guess", "language": language, "prompts": list(prompts)}
+        said = await self._ask(ask, np.ascontiguousarray(pcm, np.int16).tobytes(), timeout_s)
+        return [[Guess(*guess) for guess in guesses] for guesses in said.header["guesses"]]
 
     async def synthesize(
         self,

@@ -131,6 +131,9 @@ class SpeechServer:
                 case "transcribe":
                     async with asyncio.timeout(deadline_s):
                         await self._transcribe(ask, frame.body, replies)
+                case "guess":
+                    async with asyncio.timeout(deadline_s):
+                        await self._guess(ask, frame.body, replies)
                 case "synthesize":
                     await self._synthesize(ask, replies, deadline_s)
                 case "prepare":
@@ -172,6 +175,15 @@ class SpeechServer:
             "cut": heard.cut,
         }
         await replies.send({"event": "result", "heard": said})
+
+    async def _guess(self, ask: dict[str, Any], body: bytes, replies: "_Replies") -> None:
+        language, prompts = str(ask["language"]), [str(prompt) for prompt in ask["prompts"]]
+        pcm = np.frombuffer(body, np.int16)
+        lists = await _in(
+            self._hearing, lambda: self._whisper.guess(pcm, language=language, prompts=prompts)
+        )
+        said = [[(one.text, one.score, one.cut) for one in guesses] for guesses in lists]
+        await replies.send({"event": "result", "guesses": said})
 
     async def _synthesize(
         self, ask: dict[str, Any], replies: "_Replies", deadline_s: float

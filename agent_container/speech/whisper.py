@@ -15,7 +15,7 @@ from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens, pad_or_trim
 
-from agent_container.speech.client import LISTENING_RATE, Heard
+from agent_container.speech.client import LISTENING_RATE, Guess, Heard
 
 _WINDOW_S = 30
 # Fast talkers make five tokens a second. A loop would fill the model's 448; this stops it early.
@@ -23,6 +23,7 @@ _TOKENS_PER_SECOND = 7
 _TOKENS_AT_LEAST = 40
 _TOKENS_AT_MOST = 200
 _PROMPT_TOKENS = 120
+_GUESSES = 5
 LONGEST_S = 120
 
 
@@ -76,24 +77,53 @@ class Whisper:
         confidence = math.exp(logprob / tokens)
         return Heard(" ".join(filter(None, texts)), language, confidence, no_speech, cut)
 
+    def guess(self, pcm: np.ndarray, *, language: str, prompts: Sequence[str]) -> list[list[Guess]]:
+        """Return up to five texts for each prompt that int16 samples at 16 kHz may say.
+
+        The encoder, which costs most, runs once for all prompts. Only the last 30 s are looked at.
+
+        Raises:
+            SpeechRejected: the model knows no such language, or there is no audio.
+        """
+        if not len(pcm):
+            raise errors.SpeechRejected
+        window = pcm[-_WINDOW_S * LISTENING_RATE :].astype(np.float32) / 32768
+        encoded = self._model.encode(pad_or_trim(self._model.feature_extractor(window)))
+        tokenizer = self._tokenizer(language)
+        limit = token_limit(len(window) / LISTENING_RATE)
+        lists: list[list[Guess]] = []
+        for prompt in prompts:
+            result = self._generate(encoded, tokenizer, prompt, limit, beams=_GUESSES)
+            found = zip(result.sequences_ids, result.scores, strict=True)
+            lists.append(
+                [Guess(tokenizer.decode(ids).strip(), s, len(ids) >= limit) for ids, s in found]
+            )
+        return lists
+
     def _decode(
         self, encoded: Any, tokenizer: Tokenizer, prompt: str | None, limit: int
     ) -> tuple[list[int], float, float]:
+        result = self._generate(encoded, tokenizer, prompt, limit, beams=1)
+        return result.sequences_ids[0], result.scores[0], result.no_speech_prob
+
+    def _generate(
+        self, encoded: Any, tokenizer: Tokenizer, prompt: str | None, limit: int, *, beams: int
+    ) -> Any:
         start: list[int] = []
         if prompt:
             start = [tokenizer.sot_prev, *tokenizer.encode(" " + prompt.strip())[-_PROMPT_TOKENS:]]
         start += [*tokenizer.sot_sequence, tokenizer.no_timestamps]
-        result = self._model.model.generate(
+        return self._model.model.generate(
             encoded,
             [start],
-            beam_size=1,
+            beam_size=beams,
+            num_hypotheses=beams,
             max_length=len(start) + limit,
             return_scores=True,
             return_no_speech_prob=True,
             suppress_blank=True,
             suppress_tokens=get_suppressed_tokens(tokenizer, cast("Any", [-1])),
         )[0]
-        return result.sequences_ids[0], result.scores[0], result.no_speech_prob
 
     def _language(self, encoded: Any, languages: Sequence[str]) -> str:
         found = self._model.model.detect_language(encoded)[0]

@@ -33,7 +33,6 @@ async def test_the_recorded_callers_badges_are_heard(
     speech: SpeechClient, file: str, language: str, badge: str
 ) -> None:
     found = await capture(speech, heard_by_phone(file), language=language, badge_format=SIX)
-    assert found is not None
     assert badge in found
 
 
@@ -41,20 +40,19 @@ async def test_letters_are_heard(speech: SpeechClient) -> None:
     said = voices.say("My badge is alpha, Charlie, seven, double four, nine.", "en")
     pcm = sounds.resample(said, voices.LINE_RATE, 16_000)
     found = await capture(speech, pcm, language="en", badge_format=read_format("[A-Z]{2}[0-9]{4}"))
-    assert found is not None
     assert "AC7449" in found
 
 
 @pytest.mark.parametrize("text", ["My VPN keeps disconnecting.", "It is four seven one one two."])
 async def test_what_is_no_badge_is_no_attempt(speech: SpeechClient, text: str) -> None:
     pcm = sounds.resample(voices.say(text, "en"), voices.LINE_RATE, 16_000)
-    assert await capture(speech, pcm, language="en", badge_format=SIX) is None
+    assert await capture(speech, pcm, language="en", badge_format=SIX) == ()
 
 
 async def test_another_format_gets_none_of_it(speech: SpeechClient) -> None:
     eight: BadgeFormat = read_format("[0-9]{8}")
     pcm = heard_by_phone("alice/02.wav")
-    assert await capture(speech, pcm, language="en", badge_format=eight) is None
+    assert await capture(speech, pcm, language="en", badge_format=eight) == ()
 
 
 async def test_synthetic_callers_are_verified_and_nobody_else(speech: SpeechClient) -> None:
@@ -64,6 +62,6 @@ async def test_synthetic_callers_are_verified_and_nobody_else(speech: SpeechClie
         if caller.language == "en"
     ]
     results = await evaluation.run(speech, callers)
-    endings = [result.ending for result in results]
+    endings = [ending for result in results for ending in result.endings]
     assert "another person" not in endings
-    assert endings.count("verified") >= len(endings) - 1, evaluation.table(results)
+    assert endings.count("verified") == len(results), evaluation.table(results)

@@ -41,7 +41,7 @@ def new_call(company: Tenant) -> uuid.UUID:
 
 def ask(
     company: Tenant,
-    name_text: str,
+    heard: str | list[str],
     *spoken: str,
     number: str | None = "+33612345678",
     call_id: uuid.UUID | None = None,
@@ -51,7 +51,7 @@ def ask(
         company,
         call_id=call_id or new_call(company),
         calling_number=number,
-        name_text=name_text,
+        heard=[heard] if isinstance(heard, str) else heard,
         badges=spoken,
         second_attribute=second_attribute,
     )
@@ -112,6 +112,18 @@ def test_the_refused_hear_the_same(
     answer = ask(company, name_text, badge)
     assert answer == Verification("refused", attempts_left=2)
     assert [row[1] for row in attempts(company)] == [reason]
+
+
+def test_a_further_guess_or_a_near_name_verifies_with_the_right_badge(
+    company: Tenant, staff: dict[str, uuid.UUID]
+) -> None:
+    noisy = ["Hi, this is Alex Morton.", "Hi, this is Alice Martin."]
+    answer = ask(company, noisy, "471129")
+    assert answer.person is not None
+    assert answer.person.id == staff["Alice Martin"]
+    assert ask(company, "My name is Tom Beckham.", "803556").outcome == "verified"
+    assert ask(company, "My name is Tom Beckham.", "471129").outcome == "refused"
+    assert ask(company, "My name is Zoe Quentin.", "803556").outcome == "refused"
 
 
 def test_the_fifth_variant_is_never_compared(company: Tenant, staff: dict[str, uuid.UUID]) -> None:

@@ -1,55 +1,55 @@
-"""An utterance is cut in its pauses, never into parts too short to be understood."""
+"""Guesses that agree make a badge; light ones, loops and texts cut off make none."""
 
-import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import math
 
-from agent_container.badge_capture import cut_at_pauses
+from aurion.badges import read_format
 
-RATE = 16_000
+from agent_container.badge_capture import choose
+from agent_container.speech.client import Guess
 
-
-def tone(seconds: float) -> np.ndarray:
-    at = np.arange(int(seconds * RATE)) / RATE
-    return (8000 * np.sin(2 * np.pi * 300 * at)).astype(np.int16)
+SIX = read_format("[0-9]{6}")
 
 
-def hiss(seconds: float) -> np.ndarray:
-    return np.random.default_rng(1).normal(0, 30, int(seconds * RATE)).astype(np.int16)
+def guess(text: str, probability: float = 0.9, *, cut: bool = False) -> Guess:
+    return Guess(text, math.log(probability), cut)
 
 
-def seconds(parts: list[np.ndarray]) -> list[float]:
-    return [len(part) / RATE for part in parts]
+def chosen(*lists: list[Guess], language: str = "en") -> tuple[str, ...]:
+    return choose(lists, language=language, badge_format=SIX)
 
 
-def test_a_pause_separates_two_parts() -> None:
-    pcm = np.concatenate([tone(1.0), hiss(0.4), tone(1.0)])
-    assert seconds(cut_at_pauses(pcm)) == pytest.approx([1.2, 1.2], abs=0.05)
+def test_what_all_hearings_agree_on_is_taken() -> None:
+    assert chosen([guess("It's 471129.")], [guess("four seven one one two nine")]) == ("471129",)
 
 
-def test_a_short_gap_separates_nothing() -> None:
-    pcm = np.concatenate([tone(1.0), hiss(0.1), tone(1.0)])
-    assert len(cut_at_pauses(pcm)) == 1
+def test_the_heavier_reading_goes_first_and_a_trace_is_dropped() -> None:
+    wrong, right = guess("471120", 0.9), guess("471129", 0.85)
+    assert chosen([wrong, right]) == ("471120", "471129")
+    assert chosen([guess("471120", 0.9), guess("471129", 0.5)]) == ("471120",)
 
 
-def test_digits_one_by_one_stay_together_until_they_are_long_enough() -> None:
-    pcm = np.concatenate([part for _ in range(6) for part in (tone(0.25), hiss(0.3))])
-    parts = cut_at_pauses(pcm)
-    assert len(parts) > 1
-    assert min(seconds(parts)) >= 0.8
+def test_in_a_noisy_room_hearings_must_agree() -> None:
+    noise = [[guess("The weather is fine.", 0.6)]] * 5
+    assert chosen([guess("471129", 0.6)], *noise) == ()
+    assert chosen([guess("471129", 0.6)], *noise[:2]) == ("471129",)
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.floats(0.05, 1.5), st.floats(0.0, 0.6)), max_size=8))
-def test_nothing_is_lost_or_said_twice(said: list[tuple[float, float]]) -> None:
-    pieces = [part for loud, quiet in said for part in (tone(loud), hiss(quiet))]
-    pcm = np.concatenate([*pieces, np.zeros(0, np.int16)])
-    parts = cut_at_pauses(pcm)
-    assert np.array_equal(np.concatenate(parts), pcm)
-    assert len(parts) == 1 or min(seconds(parts)) >= 0.8
+def test_on_a_clear_line_one_hearing_is_enough() -> None:
+    assert chosen([guess("471129")], *[[guess("It's 4711 to 9.", 0.6)]] * 5) == ("471129",)
 
 
-def test_silence_and_nothing_are_one_part() -> None:
-    assert len(cut_at_pauses(np.zeros(0, np.int16))) == 1
-    assert len(cut_at_pauses(hiss(2.0))) == 1
+def test_french_needs_more_agreement_than_english() -> None:
+    lists = [[guess(text, 0.6)] for text in ("471129", "Bonjour.", "Merci.", "Oui.")]
+    assert chosen(*lists) == ("471129",)
+    assert chosen(*lists, language="fr") == ()
+
+
+def test_a_loop_or_a_cut_text_says_nothing() -> None:
+    assert chosen([guess("471129", cut=True)]) == ()
+    assert chosen([guess("5 5 5 5 5 5 5 5 5 5 5 5")]) == ()
+
+
+def test_nothing_heard_is_no_attempt() -> None:
+    assert chosen() == ()
+    assert chosen([]) == ()
+    assert chosen([guess("It is four seven one one two.")]) == ()

@@ -31,7 +31,7 @@ EVALUATIONS = 4
 """How many badge comparisons every attempt costs, whoever is meant."""
 
 WITHHELD = "withheld"
-_MOST_CANDIDATES = 25
+_MOST_CANDIDATES = 40
 _MOST_HOMONYMS = 2
 # Scores this near to the best are one name to a recogniser; the narrow one when too many are.
 _MARGIN = 0.06
@@ -80,20 +80,21 @@ def verify(
     *,
     call_id: UUID,
     calling_number: str | None,
-    name_text: str,
+    heard: Sequence[str],
     badges: Sequence[str],
     second_attribute: str | None = None,
 ) -> Verification:
     """Check a spoken name with the badges that may have been said; one attempt, up to 2 s of work.
 
-    `badges` are canonical, the likeliest first; they count as one attempt together. Sets nothing on
-    the call itself. Blocks: run it in a thread.
+    `heard` is what a recogniser may have heard of the name, `badges` are canonical; the likeliest
+    come first, and all count as one attempt together. Sets nothing on the call itself. Blocks: run
+    it in a thread.
 
     Raises:
         VerificationUnavailable: KMS or the database is down; nobody is verified.
     """
     try:
-        return _verify(tenant, call_id, calling_number, name_text, badges, second_attribute)
+        return _verify(tenant, call_id, calling_number, heard, badges, second_attribute)
     except (DatabaseUnavailable, KeysUnavailable):
         # The causes hold requests, and these may hold a badge.
         raise VerificationUnavailable from None
@@ -103,16 +104,16 @@ def _verify(
     tenant: Tenant,
     call_id: UUID,
     calling_number: str | None,
-    name_text: str,
+    heard: Sequence[str],
     spoken: Sequence[str],
     second_attribute: str | None,
 ) -> Verification:
     fitting = [badge for badge in spoken if badges.read_format(tenant.badge_format).fits(badge)]
     number_mac = keys.number_mac(tenant.tenant_id, calling_number or WITHHELD)
-    heard = names.hear(name_text)
+    guesses = list(dict.fromkeys(names.hear(text) for text in heard))
     with tenant_transaction(tenant.tenant_id) as conn:
-        found = _find_candidates(conn, heard)
-    meant, crowded = _meant(found, heard, second_attribute)
+        found = _find_candidates(conn, guesses)
+    meant, crowded = _meant(found, guesses, second_attribute)
     with tenant_transaction(tenant.tenant_id) as conn:
         held = limits.reserve(
             conn,
@@ -179,7 +180,8 @@ def _reason(meant: Sequence[_Candidate], crowded: bool, open_to_all: bool) -> st
     return "wrong_badge"
 
 
-def _find_candidates(conn: Connection, heard: names.Heard) -> list[_Candidate]:
+def _find_candidates(conn: Connection, guesses: Sequence[names.Heard]) -> list[_Candidate]:
+    looked_up = frozenset[str]().union(*map(names.lookup_keys, guesses))
     return (
         conn.cursor(row_factory=rows_of(_Candidate))
         .execute(
@@ -196,27 +198,22 @@ def _find_candidates(conn: Connection, heard: names.Heard) -> list[_Candidate]:
             ) k ON k.person_id = p.id
             WHERE p.tenant_id = (SELECT aurion.tenant_id())
             """,
-            (sorted(names.lookup_keys(heard)), _MOST_CANDIDATES),
+            (sorted(looked_up), _MOST_CANDIDATES),
         )
         .fetchall()
     )
 
 
 def _meant(
-    found: Sequence[_Candidate], heard: names.Heard, second_attribute: str | None
+    found: Sequence[_Candidate], guesses: Sequence[names.Heard], second_attribute: str | None
 ) -> tuple[Sequence[_Candidate], bool]:
     """Return who may be meant, the likeliest first, and whether that is too many to evaluate."""
-    matches = [(names.match(candidate.name, heard), candidate) for candidate in found]
-    matches = [(match, candidate) for match, candidate in matches if match.score > 0]
-    matches.sort(key=lambda pair: (-pair[0].score, str(pair[1].id)))
-    if not matches:
-        return (), False
-    best = matches[0][0]
-    if not all(match.overlaps(best) for match, _ in matches):
-        # Two names in one breath: taking both would let a guesser charge neither.
+    found = sorted(found, key=lambda candidate: str(candidate.id))
+    meant = names.choose([candidate.name for candidate in found], guesses)
+    if not meant:
         return (), False
     near = [
-        [candidate for match, candidate in matches if match.score >= best.score - margin]
+        [found[at] for at, score in meant if score >= meant[0][1] - margin]
         for margin in (_MARGIN, _NARROW_MARGIN)
     ]
     alike = near[0] if len(near[0]) <= _MOST_HOMONYMS else near[1]

@@ -2,7 +2,8 @@
 
 A recogniser writes "Mark A Conquo" for Mark Okonkwo: words are no unit to compare, sounds joined
 over the whole utterance are. Two steps: keys, equal as text, let an index find a few people; a
-weighted distance between sounds then scores each of them.
+weighted distance between sounds then scores each of them. A recogniser's further guesses at the
+same utterance are compared too, and a name that is merely near counts when no name is surely meant.
 """
 
 import re
@@ -19,6 +20,10 @@ from aurion.lexicons import fold
 # A part is a given or a family name: each must be recognisable, and so must the two together.
 PART_THRESHOLD = 0.78
 THRESHOLD = 0.84
+# In a noisy room "Kevin Walsh" is written "Kevin Watts". This near is never enough by itself: the
+# badge decides, and only while nobody's name fits better.
+NEAR_PART_THRESHOLD = 0.5
+NEAR_THRESHOLD = 0.66
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*")
 _MOST_WORDS = 16
@@ -83,18 +88,22 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Hold how well a name fits an utterance (0 to 1), and the words it was found in."""
+    """Hold how well a name fits an utterance (0 to 1), and the words it was found in.
+
+    `sure` says that it and each of its parts fit well; a match that is not sure is merely near.
+    """
 
     score: float
     first: int
     end: int
+    sure: bool = True
 
     def overlaps(self, other: "Match") -> bool:
         """Say whether both were found in some of the same words."""
         return self.first < other.end and other.first < self.end
 
 
-NO_MATCH = Match(0.0, 0, 0)
+NO_MATCH = Match(0.0, 0, 0, sure=False)
 
 
 def normalise(name: str) -> str:
@@ -139,7 +148,13 @@ def lookup_keys(heard: Heard) -> frozenset[str]:
 
 
 def match(name: str, heard: Heard) -> Match:
-    """Return how well a person's name fits an utterance; `NO_MATCH` below the thresholds."""
+    """Return how well a person's name surely fits an utterance, or `NO_MATCH`."""
+    best = nearest(name, heard)
+    return best if best.sure else NO_MATCH
+
+
+def nearest(name: str, heard: Heard) -> Match:
+    """Return how well a person's name fits an utterance, surely or merely nearly, or `NO_MATCH`."""
     best = NO_MATCH
     for given, family in _parts(name):
         for parts in ((given, family), (family, given)):
@@ -147,9 +162,40 @@ def match(name: str, heard: Heard) -> Match:
             if "".join(parts) not in "".join(heard.words[found.first : found.end]):
                 # Peeters and Peters sound alike: the one that is spelled as heard goes first.
                 found = replace(found, score=max(found.score - 0.01, 0.0))
-            if found.score > best.score:
-                best = found
+            best = max(best, found, key=_rank)
     return best
+
+
+def choose(people: Sequence[str], guesses: Sequence[Heard]) -> list[tuple[int, float]]:
+    """Return which of these people's names may be meant, as (index, score), the best first.
+
+    `guesses` are what a recogniser may have heard in one utterance. Nobody is meant when one guess
+    holds two names side by side: taking both would let a guesser charge neither.
+    """
+    found = [[nearest(person, heard) for person in people] for heard in guesses]
+    # The likelier guess wins where two of them name different people.
+    found = [
+        [replace(match, score=max(match.score - 0.01 * number, 0.0)) for match in row]
+        for number, row in enumerate(found)
+    ]
+    for sure in (True, False):
+        rows = [[match if match.sure or not sure else NO_MATCH for match in row] for row in found]
+        meant = [(at, max(row[at].score for row in rows)) for at in range(len(people))]
+        meant = sorted((pair for pair in meant if pair[1] > 0), key=lambda pair: -pair[1])
+        if sure and any(map(_names_two, rows)):
+            return []
+        if meant:
+            return meant
+    return []
+
+
+def _names_two(row: Sequence[Match]) -> bool:
+    best = max(row, key=_rank, default=NO_MATCH)
+    return not all(match.overlaps(best) for match in row if match.score > 0)
+
+
+def _rank(match: Match) -> tuple[bool, float]:
+    return match.sure, match.score
 
 
 def _parts(name: str) -> Iterable[tuple[str, str]]:
@@ -212,8 +258,10 @@ def _align(parts: Sequence[str], heard: Heard) -> Match:
         costs = [first_cost, cost - first_cost] if len(parts) == 2 else [cost]
         scores = [1 - spent / weight for spent, weight in zip(costs, weights, strict=True)]
         score = 1 - cost / sum(weights)
-        if min(scores) >= PART_THRESHOLD and score >= THRESHOLD and score > best.score:
-            best = Match(score, word, word_end)
+        if min(scores) < NEAR_PART_THRESHOLD or score < NEAR_THRESHOLD:
+            continue
+        sure = min(scores) >= PART_THRESHOLD and score >= THRESHOLD
+        best = max(best, Match(score, word, word_end, sure), key=_rank)
     return best
 
 
