@@ -127,15 +127,16 @@ def hold(phone: Phone, call: CanaryCall, server: AnthropicServer) -> None:
 def search(
     phone: Phone, calls: Sequence[CanaryCall], server: AnthropicServer, *, listen: bool
 ) -> CanaryCalls:
-    """Search every sink for every caller's badge; what the provider was sent is one of them.
+    """Search every sink for the callers' badges; what the provider was sent is one of them.
 
     With `listen` every recording is transcribed again, which takes a while; these calls' own are
     heard again by `faults` anyway.
     """
+    badges = {BADGES[call.who] for call in calls}
     kept = phone.stack.home / "providers" / "claude.jsonl"
     kept.write_text("".join(json.dumps(body) + "\n" for body in server.bodies))
     how = [] if listen else ["--no-listen"]
-    searched = phone.stack.run("scan", "--json", *how, stdin="\n".join(BADGES.values()))
+    searched = phone.stack.run("scan", "--json", *how, stdin="\n".join(badges))
     assert searched.stdout, searched.stderr[-3000:]
     return CanaryCalls(list(calls), list(server.bodies), json.loads(searched.stdout))
 

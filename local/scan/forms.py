@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote_from_bytes
 
-from local.scan.spoken import ways_to_say
+from local.scan.spoken import LANGUAGES, ways_to_say, words_for
 
 _FIELD_GAP = b"\n----------------\n"
 """Put between values that only lie beside each other because we read them so."""
@@ -28,6 +28,7 @@ class Canary:
     folded: tuple[tuple[str, bytes], ...]
     exact: tuple[tuple[str, bytes], ...]
     spoken: tuple[tuple[str, bytes], ...]
+    mixed: tuple[tuple[str, re.Pattern[bytes]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,16 @@ def canary(value: str, number: int = 1) -> Canary:
     texts = {"as given": value, "reversed": compact[::-1]}
     spoken: dict[bytes, str] = {}
     patterns: list[tuple[str, re.Pattern[bytes]]] = []
+    mixed: list[tuple[str, re.Pattern[bytes]]] = []
     if is_code:
         texts |= {"digits": compact, "spaced": " ".join(compact), "dashed": "-".join(compact)}
         texts["commas"] = ", ".join(compact)
-        patterns = [("separated", _separated(compact)), ("grouped", _grouped(compact))]
+        patterns = [
+            ("separated", _separated(compact)),
+            ("grouped", _grouped(compact)),
+            ("in pieces", _in_pieces(compact)),
+        ]
+        mixed = [(f"digits and words {name}", _mixed(compact, name)) for name in LANGUAGES]
         for language, words in ways_to_say(compact):
             said = " ".join(words)
             without_accents = collapse(said.encode("ascii", "ignore").decode())
@@ -79,6 +86,7 @@ def canary(value: str, number: int = 1) -> Canary:
         tuple((form, text) for text, form in folded.items()),
         tuple((form, text) for text, form in exact.items()),
         tuple((form, text) for text, form in spoken.items()),
+        tuple(mixed),
     )
 
 
@@ -136,6 +144,9 @@ def _find_one(view: bytes, lower: bytes, collapsed: bytes, wanted: Canary) -> se
     for form, pattern in wanted.patterns:
         if pattern.search(lower):
             found.add(Found(wanted.number, form))
+    for form, pattern in wanted.mixed:
+        if pattern.search(collapsed):
+            found.add(Found(wanted.number, form))
     for form, text in wanted.spoken:
         if text in collapsed:
             found.add(Found(wanted.number, form))
@@ -168,6 +179,22 @@ def _grouped(compact: str) -> re.Pattern[bytes]:
         groups = [compact[i : i + size] for i in range(0, len(compact), size)]
         ways.append(r"[ _,./-]{1,3}".join(map(re.escape, groups)))
     return re.compile(rf"(?<![0-9])(?<![0-9][.,/-])(?:{'|'.join(ways)})(?![0-9])".encode())
+
+
+def _in_pieces(compact: str) -> re.Pattern[bytes]:
+    # As a recogniser writes what was said with pauses: "471. 1, 2, 9".
+    body = r"(?:[,.;]? |-)?".join(map(re.escape, compact))
+    return re.compile(rf"(?<![0-9])(?!{re.escape(compact)}){body}(?![0-9])".encode())
+
+
+def _mixed(compact: str, language: str) -> re.Pattern[bytes]:
+    """Match digits of which some are words, in text that has letters and digits only."""
+    body = b""
+    for character in compact:
+        words = next(words for name, words in words_for(character) if name == language)
+        ways = [character.encode(), *(re.escape(collapse(word)) for word in words)]
+        body += b"(?:" + b"|".join(ways) + b")"
+    return re.compile(b"(?<![0-9])(?!%s)%s(?![0-9])" % (re.escape(compact).encode(), body))
 
 
 def _encodings(text: str) -> list[tuple[bytes, str]]:

@@ -24,6 +24,19 @@ def ways_to_say(value: str) -> Iterator[tuple[str, list[str]]]:
                 yield language, words
 
 
+def words_for(character: str) -> Iterator[tuple[str, list[str]]]:
+    """Give (language, words) for one character: as it is said, and as it may be written down."""
+    nato = _lexicon()["nato"]["letters"]
+    for language in LANGUAGES:
+        lexicon = _lexicon()[language]
+        if not character.isdigit():
+            yield language, [nato[ord(character) - 97]]
+            continue
+        word = _digit(character, lexicon)
+        others = (lexicon.get(table, {}).get(word, []) for table in ("also", "heard"))
+        yield language, [word, *itertools.chain.from_iterable(others)]
+
+
 def _ways(value: str, lexicon: dict[str, Any]) -> Iterator[list[str]]:
     nato = _lexicon()["nato"]["letters"]
     for spell in (lambda c: c, lambda c: nato[ord(c) - 97]):
