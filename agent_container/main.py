@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from aurion import calls, database, rooms, tenants
+from aurion import calls, database, rooms, secrets, tenants
 from aurion.calls import Call
 from aurion.errors import AurionError, CallClosed, CallNotFound, Unavailable
 from aurion.rooms import Errand
@@ -76,6 +76,7 @@ settings = WorkerSettings.from_environment()
 def prewarm(process: JobProcess) -> None:
     """Make a job process ready before it has a call."""
     keep_personal_data_out_of_logs()
+    secrets.make_ready()
 
 
 def load(server: AgentServer) -> float:
@@ -94,7 +95,7 @@ server = AgentServer(
     session_end_timeout=120,
     job_memory_warn_mb=400,
     job_memory_limit_mb=800,
-    preload_modules=["agent_container.call"],
+    preload_modules=["agent_container.preloaded"],
     host=settings.health_host,
     port=settings.health_port,
 )

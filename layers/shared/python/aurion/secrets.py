@@ -56,6 +56,11 @@ def get_fields(name: str, *needed: str) -> Mapping[str, str]:
     return fields
 
 
+def make_ready() -> None:
+    """Make what asks the store of secrets, before anybody waits for one."""
+    _client()
+
+
 def put(name: str, value: str) -> None:
     """Store a secret, or replace its value.
 
@@ -71,11 +76,13 @@ def put(name: str, value: str) -> None:
 
 def _call(operation: str, **arguments: object) -> dict[str, Any]:
     try:
-        return aws.call(
-            aws.client("secretsmanager", connect_s=1, read_s=3, attempts=2), operation, **arguments
-        )
+        return aws.call(_client(), operation, **arguments)
     except AwsRefused as error:
         if error.code == "ResourceNotFoundException":
             raise SecretNotFound from None
         # The cause may hold the request, and with it the secret.
         raise SecretsUnavailable from None
+
+
+def _client() -> Any:
+    return aws.client("secretsmanager", connect_s=1, read_s=3, attempts=2)
