@@ -105,6 +105,7 @@ def migrate_database() -> list[str]:
         password=admin["password"],
         sslmode=config.database_sslmode,
         sslrootcert=config.database_sslrootcert,
+        ssl_min_protocol_version="TLSv1.3",
         connect_timeout=10,
     )
     _wait_for(dsn)

@@ -76,7 +76,7 @@ def _pool(role: str) -> ConnectionPool[Connection]:
         if pool is None:
             pool = ConnectionPool(
                 connection_class=Connection,
-                kwargs=lambda: _connection_arguments(settings(), role),
+                kwargs=lambda: connection_arguments(settings(), role),
                 min_size=0,
                 max_size=8,
                 timeout=5,
@@ -91,7 +91,8 @@ def _pool(role: str) -> ConnectionPool[Connection]:
         return pool
 
 
-def _connection_arguments(config: Settings, role: str) -> dict[str, Any]:
+def connection_arguments(config: Settings, role: str) -> dict[str, Any]:
+    """Return how a role connects; the password is an IAM token where none is set."""
     return {
         "host": config.database_host,
         "port": config.database_port,
@@ -100,6 +101,8 @@ def _connection_arguments(config: Settings, role: str) -> dict[str, Any]:
         "password": config.database_password or _iam_token(config, role),
         "sslmode": config.database_sslmode,
         "sslrootcert": config.database_sslrootcert,
+        # Without TLS, on one machine, libpq takes no notice of it.
+        "ssl_min_protocol_version": "TLSv1.3",
         "connect_timeout": 5,
         # A server that is gone without a word is noticed while the caller still waits, and one that
         # lost its client lets go of the rows that client had locked.
