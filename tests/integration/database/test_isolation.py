@@ -1,12 +1,13 @@
 """Two companies in one database: neither sees, counts or touches anything of the other."""
 
+import contextlib
 import uuid
 from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 from aurion import calls, phone_numbers, tenants
-from aurion.database import tenant_transaction
+from aurion.database import provisioner_transaction, tenant_transaction
 from aurion.errors import (
     NumberMalformed,
     NumberNotFound,
@@ -121,17 +122,18 @@ def cell(
     postgres: Postgres, database: Database, other_tenant: Tenant
 ) -> Iterator[psycopg.Connection]:
     """A connection with the other company's own login."""
-    role = sql.Identifier(f"aurion_cell_{other_tenant.tenant_id}")
-    secret = uuid.uuid4().hex
+    login, secret = f"aurion_cell_{other_tenant.tenant_id}", uuid.uuid4().hex
+    with provisioner_transaction() as provisioner:
+        provisioner.execute("SELECT aurion.make_cell_login(%s)", (other_tenant.tenant_id,))
     with psycopg.connect(postgres.dsn(database.name), autocommit=True) as superuser:
+        # In the cloud a token is what it signs in with; here there is nobody who would check one.
         superuser.execute(
-            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE aurion_app").format(role, secret)
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(login), secret)
         )
-        login = f"aurion_cell_{other_tenant.tenant_id}"
-        with psycopg.connect(postgres.dsn(database.name, login, secret), autocommit=True) as conn:
-            yield conn
-        superuser.execute(sql.SQL("DROP OWNED BY {}").format(role))
-        superuser.execute(sql.SQL("DROP ROLE {}").format(role))
+    with psycopg.connect(postgres.dsn(database.name, login, secret), autocommit=True) as conn:
+        yield conn
+    with provisioner_transaction() as provisioner:
+        provisioner.execute("SELECT aurion.drop_cell_login(%s)", (other_tenant.tenant_id,))
 
 
 def test_list_of_tables_is_complete(database: Database, postgres: Postgres) -> None:
@@ -280,6 +282,53 @@ def test_cell_stays_in_its_company_through_savepoints_and_rollbacks(
         assert (count(cell, "calls"), count(cell, "inbox_events")) == (0, 1)
     with tenant_transaction(other_tenant.tenant_id) as conn:
         assert count(conn, "inbox_events") == 1
+
+
+def test_cell_stays_in_its_company_after_a_rollback_and_with_a_prepared_plan(
+    filled: Tenant, other_tenant: Tenant, cell: psycopg.Connection
+) -> None:
+    with contextlib.suppress(psycopg.errors.DivisionByZero), cell.transaction():
+        as_prepared(cell, filled.tenant_id)
+        cell.execute("SELECT 1 / 0")
+    # The rollback has taken the setting back; a plan made under another one is still there.
+    assert cell.execute("SELECT count(*) FROM aurion.calls", prepare=True).fetchone() == (0,)
+    cell.execute("SET SESSION AUTHORIZATION DEFAULT")
+    cell.execute("RESET ALL")
+    as_autocommit(cell, filled.tenant_id)
+    assert cell.execute("SELECT aurion.tenant_id()").fetchone() == (other_tenant.tenant_id,)
+    assert {table: n for table, n in counts(cell).items() if n} == {"tenants": 1}
+
+
+def test_cell_cannot_become_anybody_else(
+    other_tenant: Tenant, filled: Tenant, cell: psycopg.Connection
+) -> None:
+    for statement in (
+        "SET SESSION AUTHORIZATION aurion_app",
+        "SET ROLE aurion_owner",
+        "SET ROLE aurion_system",
+        "SET ROLE aurion_provisioner",
+        "SELECT aurion.make_cell_login(aurion.tenant_id())",
+        "SELECT aurion.drop_cell_login(aurion.tenant_id())",
+        "SELECT aurion.cell_logins()",
+        "SELECT aurion.tenant_ids()",
+        "SELECT aurion.take_silent_calls(0)",
+        "CREATE ROLE another",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            cell.execute(statement)  # type: ignore[arg-type]
+
+
+def test_login_of_a_cell_goes_with_what_it_owns(
+    postgres: Postgres, database: Database, other_tenant: Tenant, cell: psycopg.Connection
+) -> None:
+    cell.execute("SELECT lo_from_bytea(0, 'x')")
+    for expected in (True, False):
+        with provisioner_transaction() as conn:
+            dropped = conn.execute("SELECT aurion.drop_cell_login(%s)", (other_tenant.tenant_id,))
+            assert dropped.fetchone() == (expected,)
+    with provisioner_transaction() as conn:
+        unknown = conn.execute("SELECT aurion.make_cell_login(%s)", (uuid.uuid4(),))
+        assert unknown.fetchone() == (False,), "no login for a company that there isn't"
 
 
 def test_cell_works_as_the_product_does(
