@@ -8,7 +8,7 @@ missing is ever filled in. The sound stays in memory and every decode on this ma
 
 import math
 import tomllib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -83,7 +83,7 @@ def choose(
 
     Each list weighs 1, shared among its guesses by their probability.
     """
-    weights: Counter[str] = Counter()
+    weights: defaultdict[str, float] = defaultdict(float)
     for guesses in lists:
         shares = [math.exp(guess.score * _TOKENS) for guess in guesses]
         for guess, share in zip(guesses, shares, strict=True):
@@ -97,11 +97,8 @@ def choose(
     unclear = math.exp(best) < _hearing(language)["clear"]
     if unclear and heaviest < _hearing(language)["least"] * len(lists):
         return ()
-    return tuple(
-        said
-        for said, weight in weights.most_common(spoken.MOST_READINGS)
-        if weight >= _WORTH_TRYING * heaviest
-    )
+    likeliest = sorted(weights, key=lambda said: (-weights[said], said))[: spoken.MOST_READINGS]
+    return tuple(said for said in likeliest if weights[said] >= _WORTH_TRYING * heaviest)
 
 
 @cache

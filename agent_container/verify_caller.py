@@ -20,7 +20,7 @@ from livekit.agents import Agent, ModelSettings, StopResponse, llm, stt, utils
 from livekit.agents.types import NOT_GIVEN
 from livekit.agents.voice import SpeechHandle
 
-from agent_container import config, control_words, introductions, phrases, recording
+from agent_container import config, control_words, greetings, introductions, phrases, recording
 from agent_container.call_state import CallState
 from agent_container.claims import Claim, Input, Keyed, Said
 from agent_container.hearing import Ears, Utterance
@@ -163,18 +163,8 @@ class VerifyCaller(Agent):
             self.ended.set_result(ending)
 
     async def _greet(self) -> None:
-        tenant, language = self._state.tenant, self._state.language
-        notice = [
-            phrases.say("greeting.company", language, company=tenant.name),
-            phrases.say("greeting.ai", language),
-        ]
-        if not isinstance(self._tape, NoTape):
-            notice.append(phrases.say("greeting.recorded", language))
-        if addition := tenant.greeting_addition.get(language):
-            notice.append(addition)
-        lines: list[tuple[str, Language]] = [(" ".join(notice), language)]
-        for other in tenant.languages[1:]:
-            lines.append((phrases.say("greeting.also", other), other))
+        recorded = not isinstance(self._tape, NoTape)
+        lines = greetings.lines(self._state.tenant, self._state.language, recorded=recorded)
         # Nobody may miss that this is an AI and that it records: it can't be talked over.
         handles = [self._start_saying(*line, interruptible=False) for line in lines]
         for line, handle in zip(lines, handles, strict=True):
