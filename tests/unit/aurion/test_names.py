@@ -157,3 +157,31 @@ def test_names_without_letters_match_nothing() -> None:
 def test_normalised_names_compare_as_text() -> None:
     assert names.normalise("  JEAN-Pierre  Lefèvre ") == "jean pierre lefevre"
     assert names.normalise("Ｍüller") == "muller"
+
+
+def chosen(*guesses: str) -> list[str]:
+    people = ["Alice Martin", "Kevin Walsh", "Tom Becker"]
+    return [people[at] for at, _ in names.choose(people, [names.hear(text) for text in guesses])]
+
+
+def test_a_further_guess_of_the_recogniser_can_hold_the_name() -> None:
+    assert chosen("Hi, this is Alex Morton.", "Hi, this is Alice Martin.") == ["Alice Martin"]
+
+
+def test_a_near_name_counts_while_nobody_is_surely_meant() -> None:
+    assert chosen("Hi, this is Kevin Watts.") == ["Kevin Walsh"]
+    assert chosen("Hi, this is Kevin Watts.", "Hi, this is Tom Becker.") == ["Tom Becker"]
+
+
+def test_the_likelier_guess_goes_first() -> None:
+    assert chosen("This is Tom Becker.", "This is Kevin Walsh.") == ["Tom Becker", "Kevin Walsh"]
+
+
+def test_two_names_side_by_side_are_nobody() -> None:
+    assert chosen("Alice Martin, Tom Becker") == []
+    assert chosen("Alice Martin", "Alice Martin, Tom Becker") == []
+
+
+@pytest.mark.parametrize("text", ["My VPN is not working.", "This is Laura Peterson.", ""])
+def test_who_is_not_known_is_nobody(text: str) -> None:
+    assert chosen(text) == []
