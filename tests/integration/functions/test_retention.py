@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from aurion import calls, people, recordings, retention, storage, tenants
-from aurion.database import tenant_transaction
+from aurion import calls, people, purges, recordings, retention, storage, tenants
+from aurion.database import data_map, tenant_transaction
 from aurion.errors import RecordingNotFound, RecordingSettled, StorageUnavailable
 from aurion.settings import settings
 from aurion.storage import StoredObject
@@ -421,3 +421,60 @@ def test_what_time_does_not_suffice_for_is_sent_anew(aws: Aws, tenant: Tenant, q
     assert len(rest) == 1
     invoke("recordings_retention", {"Records": rest})
     assert len(proofs(tenant)) == 150
+
+
+def test_what_the_data_map_gives_days_or_hours_goes_after_them(
+    tenant: Tenant, other_tenant: Tenant
+) -> None:
+    for owner in (tenant, other_tenant):
+        with tenant_transaction(owner.tenant_id) as conn:
+            for hours in (0, 23, 25, 719, 721):
+                at = {"at": NOW - timedelta(hours=hours), "id": f"{hours}"}
+                conn.execute(
+                    "INSERT INTO aurion.inbox_events (provider, event_id, received_at)"
+                    " VALUES ('twilio', %(id)s, %(at)s)",
+                    at,
+                )
+                conn.execute(
+                    "INSERT INTO aurion.outbox_messages (kind, subject_id, sent_at)"
+                    " VALUES ('call_closed', gen_random_uuid(), %(at)s)",
+                    at,
+                )
+                conn.execute(
+                    "INSERT INTO aurion.phone_lines (line_id, updated_at) VALUES (%(id)s, %(at)s)",
+                    at,
+                )
+                conn.execute(
+                    "INSERT INTO aurion.attempt_counters (scope, key, last_attempt_at)"
+                    " VALUES ('number', %(id)s, %(at)s)",
+                    at,
+                )
+            conn.execute(  # one that never left, however old
+                "INSERT INTO aurion.outbox_messages (kind, subject_id, created_at)"
+                " VALUES ('call_closed', gen_random_uuid(), %s)",
+                (NOW - timedelta(days=90),),
+            )
+    assert purges.run(tenant.tenant_id, now=NOW) == 1 + 1 + 1 + 3
+    left: dict[str, LiteralString] = {
+        "inbox": "SELECT count(*) FROM aurion.inbox_events",
+        "outbox": "SELECT count(*) FROM aurion.outbox_messages",
+        "lines": "SELECT count(*) FROM aurion.phone_lines",
+        "counters": "SELECT count(*) FROM aurion.attempt_counters",
+    }
+    expected = {
+        tenant.tenant_id: {"inbox": 4, "outbox": 5, "lines": 4, "counters": 2},
+        other_tenant.tenant_id: {"inbox": 5, "outbox": 6, "lines": 5, "counters": 5},
+    }
+    for owner_id, counts in expected.items():
+        with tenant_transaction(owner_id) as conn:
+            assert {
+                name: (conn.execute(statement).fetchone() or (0,))[0]
+                for name, statement in left.items()
+            } == counts
+
+
+def test_no_table_of_days_or_hours_is_forgotten(database: Database, postgres: Postgres) -> None:
+    with psycopg.connect(postgres.admin_dsn(database.name)) as conn:
+        mapped = data_map.columns(conn)
+    short = {entry.table for entry in mapped if entry.retention in ("30d", "24h")}
+    assert short == purges.tables() | {"drafts", "live_calls"}

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from aurion import aws, database, recordings, storage, telemetry, tenants
+from aurion import aws, database, purges, recordings, storage, telemetry, tenants
 from aurion.aws import AwsRefused
 from aurion.errors import QueueUnavailable, RequestMalformed, Unavailable
 from aurion.settings import settings
@@ -164,7 +164,7 @@ def _work(record: Mapping[str, Any], left_ms: Callable[[], int]) -> None:
         expired = expire(tenant_id, enough_time=lambda: left_ms() > _ENOUGH_LEFT_MS)
         if not expired.whole:
             _send([(tenant_id, "expire")])
-        done = {"deleted": expired.deleted}
+        done = {"deleted": expired.deleted, "purged": purges.run(tenant_id)}
         telemetry.count("RecordingsDeleted", expired.deleted, tenant=str(tenant_id))
     logger.info("retention", extra={"tenant": str(tenant_id), "work": work, **done})
 
