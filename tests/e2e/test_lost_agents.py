@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aurion import calls, database, live_calls, sweeps, tickets
+from aurion import calls, database, live_calls, recordings, sweeps, tickets
 from aurion.calls import Call
 
 from agent_container.speech.process import SpeechProcess
@@ -38,6 +38,11 @@ def ring(company: Company) -> tuple[Call, str]:
     with database.tenant_transaction(company.tenant.tenant_id) as conn:
         call = calls.start(conn, channel="phone", calling_number="+33199000101", token=token)
     return call, token
+
+
+def recording(company: Company, call: Call) -> recordings.Recording:
+    with database.tenant_transaction(company.tenant.tenant_id) as conn:
+        return recordings.get(conn, call.id)
 
 
 def phone(livekit: LiveKitServer, company: Company, token: str) -> PhoneCaller:
@@ -72,6 +77,13 @@ async def test_the_agent_after_a_killed_one_is_heard_at_once_and_knows_the_call(
     assert len(opened) == 1
     assert heard_s < 1.5 * _PATIENCE
     assert live_calls.take_silent(silent_s=0) == []
+    async with asyncio.timeout(30):
+        while (made := recording(company, call)).status == "recording":
+            await asyncio.sleep(0.1)
+    assert made.status == "stored"
+    assert made.duration_ms
+    # One recording holds both agents.
+    assert made.duration_ms / 1000 > killed_at - alice.joined_at + 1
 
 
 async def test_another_worker_takes_over_from_one_that_is_gone(
