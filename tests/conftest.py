@@ -38,6 +38,26 @@ _SHARED_STACKS = {
     "tests/integration/local/test_stack.py": "operated stack",
     "tests/integration/local/test_telephony.py": "operated stack",
 }
+# In this order, so that no worker is left with a long one when the others have nothing to do any
+# more, and no more than two of the first ones talk at a time: those who hear and speak are many.
+_LONGEST_FIRST = (
+    "called stack",
+    "tests/e2e/test_lost_agents.py",
+    "operated stack",
+    "tests/e2e/test_from_ring_to_ticket.py",
+    "tests/integration/aurion/test_callers.py",
+    "tests/e2e/test_trouble.py",
+    "tests/integration/agent/test_desk_agent.py",
+    "tests/e2e/test_room_call.py",
+    "tests/unit/agent_container/test_recorder.py",
+    "cloud",
+    "tests/load/",
+    "tests/evals/",
+    "tests/e2e/",
+    "tests/integration/",
+    "tests/infra/",
+    "tests/browser/",
+)
 _RUN_PREFIX = "tests-of-aurion-"
 _TEMPLATE = "template_aurion"
 COMPANY_TEMPLATE = "template_company"
@@ -53,13 +73,29 @@ os.environ.update(local_aws.client_environment(endpoint="http://127.0.0.1:9"))
 
 class _ByStack(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return _SHARED_STACKS.get(file, file)
+        return _group(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Hand tests out by the stack they share."""
+    """Hand tests out by the stack they share, in the order in which they were collected."""
+    config.option.loadscopereorder = False  # it begins with the many short ones
     return _ByStack(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have a worker's tests in the order in which they are handed out."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: _turn(_group(item.nodeid)))
+
+
+def _group(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return _SHARED_STACKS.get(file, file)
+
+
+def _turn(group: str) -> int:
+    places = (at for at, first in enumerate(_LONGEST_FIRST) if group.startswith(first))
+    return next(places, len(_LONGEST_FIRST))
 
 
 @pytest.fixture(scope="session")
