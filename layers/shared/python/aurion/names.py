@@ -20,8 +20,8 @@ from aurion.lexicons import fold
 # A part is a given or a family name: each must be recognisable, and so must the two together.
 PART_THRESHOLD = 0.78
 THRESHOLD = 0.84
-# In a noisy room "Peter Lindqvist" is written "Peter Lindford". This near is never enough by itself: the
-# badge decides, and only while nobody's name fits better.
+# In a noisy room "Peter Lindqvist" is written "Peter Lindford". This near is never enough alone:
+# the badge decides, and only while nobody's name fits better.
 NEAR_PART_THRESHOLD = 0.5
 NEAR_THRESHOLD = 0.66
 
