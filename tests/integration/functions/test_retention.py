@@ -19,6 +19,7 @@ from aurion.storage import StoredObject
 
 from local.aws import Aws
 from local.postgres import Database, Postgres
+from tests import killed_retention
 from tests.factories import Tenant, make_people
 from tests.function_handlers import Context, invoke
 
@@ -478,3 +479,10 @@ def test_no_table_of_days_or_hours_is_forgotten(database: Database, postgres: Po
         mapped = data_map.columns(conn)
     short = {entry.table for entry in mapped if entry.retention in ("30d", "24h")}
     assert short == purges.tables() | {"drafts", "live_calls"}
+
+
+def test_runs_that_are_killed_at_any_moment_leave_nothing_undone(aws: Aws, tenant: Tenant) -> None:
+    planted = killed_retention.plant(aws, tenant, recordings=200, kept_days=7, seed=11)
+    outcome = killed_retention.run_and_kill(tenant, planted, kills=3, seed=12)
+    assert outcome.broken == []
+    assert outcome.kills
