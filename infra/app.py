@@ -24,7 +24,7 @@ def build(app: App, wanted: Sequence[Environment], parts: Parts) -> list[AurionS
 
 def main() -> None:
     """Synthesise dev and prod."""
-    app = App()
+    app = App(analytics_reporting=False)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     build(app, [environments.read(name, os.environ) for name in ("dev", "prod")], Parts())
     app.synth()

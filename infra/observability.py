@@ -276,7 +276,7 @@ class ObservabilityStack(Stack):
                 "one call",
                 logs.QueryString(
                     fields=["@timestamp", "function", "level", "message", "error", "@log"],
-                    filter_statements=['call_id = "PUT THE CALL ID HERE"'],
+                    filter_statements=['call = "THE CALL ID" or call_id = "THE CALL ID"'],
                     sort="@timestamp asc",
                 ),
             ),

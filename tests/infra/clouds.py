@@ -120,7 +120,7 @@ def synthesize(folder: Path, sources: Path = ROOT / "functions") -> Cloud:
         protected=set(),
         table=function_table.read(ROOT / "functions" / "functions.toml"),
         folders={path.parent.name for path in (ROOT / "functions").glob("*/handler.py")},
-        runbooks={path.stem for path in (ROOT / "docs" / "runbooks").glob("*.md")},
+        runbooks={path.stem for path in (ROOT / "docs" / "runbooks").glob("*.md")} - {"README"},
     )
     for manifest in (folder / "out").glob("assembly-*/manifest.json"):
         for artifact in json.loads(manifest.read_text())["artifacts"].values():

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 from aurion.function_table import Function
@@ -16,6 +17,8 @@ from infra import layers
 from infra.layers import LayersMissing, Parts
 from infra.python_function import EnvironmentUnknown, environment_of
 from tests.infra.test_imports import FUNCTIONS
+
+type Pairs = tuple[tuple[tuple[str, str], ...], ...]
 
 AUTHORITIES = layers.ROOT / "layers" / "core" / "rds-eu-west-3.pem"
 
@@ -92,9 +95,9 @@ def test_the_authorities_of_the_database_are_paris_own() -> None:
     found = context.get_ca_certs()
     assert len(found) == 3
     for certificate in found:
-        subject = {name: value for ((name, value),) in certificate["subject"]}
+        subject = dict(pair for (pair, *_) in cast("Pairs", certificate["subject"]))
         assert subject["commonName"].startswith("Amazon RDS eu-west-3 Root CA")
-        assert subject == {name: value for ((name, value),) in certificate["issuer"]}
+        assert certificate["subject"] == certificate["issuer"]
         until = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
         assert datetime.fromtimestamp(until, UTC).year >= 2061
 
