@@ -95,16 +95,21 @@ class Duties:
     async def _models_answer(self) -> bool:
         if self._speech is None:
             self._speech = SpeechClient(os.environ["SPEECH_SOCKET"])
-        try:
-            await self._speech.health()
-        except SpeechUnavailable:
-            return False
-        return True
+        return await models_answer(self._speech)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def models_answer(speech: SpeechClient) -> bool:
+    """Say whether the speech server, which has all models loaded once it listens, answers."""
+    try:
+        await speech.health()
+    except SpeechUnavailable:
+        return False
+    return True
 
 
 def _leave() -> None:

@@ -31,6 +31,8 @@ class EcsAgent:
         """A deployment goes on with more protected tasks than the service wants."""
         self.denied = False
         """The task's role may not."""
+        self.takes_s = 0.0
+        """How long it takes to answer."""
         agent = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -74,6 +76,7 @@ class EcsAgent:
         if malformed or wish.keys() - {"ProtectionEnabled", "ExpiresInMinutes"}:
             return 400, _error(arn, "InvalidParameterException")
         self.asked.append((time.perf_counter(), bool(enabled)))
+        time.sleep(self.takes_s)
         if self.denied:
             return 400, _error(arn, "AccessDeniedException")
         if self.blocked:

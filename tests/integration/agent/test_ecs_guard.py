@@ -1,18 +1,15 @@
 """A task is protected before it has a call and for as long; once replaced, it leaves by itself."""
 
 import asyncio
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 from aurion.settings import settings
 
 from agent_container.ecs_guard import PROTECTED_MIN, Guard, Place
 from local.aws import Aws
+from tests.ecs_services import CLUSTER, Service
 from tests.providers.ecs_agent import EcsAgent
-
-CLUSTER = "aurion-test"
 
 
 class Clock:
@@ -38,48 +35,11 @@ class Calls:
             await asyncio.sleep(0.01)
 
 
-@dataclass
-class Service:
-    """A service in moto that runs its first revision; `release` moves it on."""
-
-    aws: Aws
-    name: str
-
-    def register(self) -> str:
-        container = {"name": "agent", "image": "agents", "memory": 128}
-        registered = self.aws.client("ecs").register_task_definition(
-            family=self.name, containerDefinitions=[container]
-        )
-        return str(registered["taskDefinition"]["taskDefinitionArn"])
-
-    def create(self) -> None:
-        self.aws.client("ecs").create_service(
-            cluster=CLUSTER, serviceName=self.name, taskDefinition=self.register(), desiredCount=1
-        )
-
-    def delete(self) -> None:
-        self.aws.client("ecs").delete_service(cluster=CLUSTER, service=self.name, force=True)
-
-    def release(self) -> None:
-        # moto's update leaves the deployments as they were.
-        self.delete()
-        self.create()
-
-    def agent(self) -> EcsAgent:
-        return EcsAgent(cluster=CLUSTER, service=self.name, family=self.name, revision=1)
-
-
 @pytest.fixture
 def service(aws: Aws) -> Iterator[Service]:
-    # Revisions of a family go on counting for ever.
-    made = Service(aws, f"agents-{uuid.uuid4().hex[:8]}")
-    ecs = aws.client("ecs")
-    ecs.create_cluster(clusterName=CLUSTER)
-    made.create()
-    settings.cache_clear()
-    yield made
-    made.delete()
-    ecs.delete_cluster(cluster=CLUSTER)
+    with Service(aws) as running:
+        settings.cache_clear()
+        yield running
 
 
 @pytest.fixture
