@@ -121,7 +121,7 @@ async def answer_request(request: JobRequest) -> None:
         await request.reject(terminate=False)  # another worker may reach the database
         return
     await duties.before_accepting()
-    await request.accept(name="AurionAI", identity=watching.identity(call_id, request.id))
+    await request.accept(name="AurionAI", identity=rooms.agent_identity(call_id, request.id))
 
 
 async def ended(ctx: JobContext) -> None:

@@ -5,7 +5,6 @@ The voice server itself notices a dead agent after 20 s, in which the caller wou
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ logger = logging.getLogger(__name__)
 MOST_TRIES = 3
 """A call in which so many agents have died isn't given another one."""
 
-_IDENTITY = re.compile(r"agent-(?P<call>[0-9a-f-]{36})-.+")
 _LOOK_EVERY_S = 0.5
 # A look that took longer says that the database stalls, and so does every sign of life.
 _PROMPT_S = 1.0
@@ -54,17 +52,12 @@ class Job:
         return cls(errand, call_id, info.job.room.name, identity)
 
 
-def identity(call_id: UUID, request_id: str) -> str:
-    """Name the agent of a call in its room."""
-    return f"agent-{call_id}-{request_id}"
-
-
 def errand_of(metadata: str, identity: str) -> tuple[Errand, UUID]:
     """Read an accepted job's errand, and which call it is."""
-    errand, named = Errand.from_json(metadata), _IDENTITY.fullmatch(identity)
+    errand, call_id = Errand.from_json(metadata), rooms.call_of_agent(identity)
     assert errand is not None, "a job was accepted without an errand"
-    assert named is not None, "a job was accepted under another identity"
-    return errand, UUID(named["call"])
+    assert call_id is not None, "a job was accepted under another identity"
+    return errand, call_id
 
 
 class Watch:

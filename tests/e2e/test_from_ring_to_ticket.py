@@ -1,79 +1,28 @@
 """One path: a ringing number, the webhook's answer, the room it names, the agent, the ticket."""
 
 import asyncio
-import json
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from aurion import calls, database, phone_lines, phone_numbers, recordings, storage
+from aurion import calls, database, phone_lines, recordings, storage
 from aurion.calls import Call
-from aurion.settings import settings
 
 from agent_container.speech.process import SpeechProcess
 from local import telephone
 from local.aws import Aws
-from local.gateway.process import GatewayProcess, start_gateway
-from local.postgres import free_port
 from tests import recorded_calls
-from tests.livekit_server import LiveKitServer
+from tests.hooked_calls import CALLED, CALLING, Hooks, hooks_of
 from tests.recorded_calls import CALLERS
 from tests.room_calls import PhoneCaller, Worker
 from tests.typed_calls import Company
 
-CALLED, CALLING = "+33199000021", "+33199000101"
-LIVEKIT_SECRET = "aurion/local/livekit-of-a-room"
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """The functions behind their gateway, and the voice server that tells them of its rooms."""
-
-    gateway: GatewayProcess
-    voice: LiveKitServer
-    logs: Path
-
 
 @pytest.fixture
-def hooks(
-    company: Company, aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Hooks]:
-    port = free_port()
-    hooks_url = f"http://127.0.0.1:{port}/local"
-    voice = LiveKitServer(tmp_path / "server.log", webhooks=f"{hooks_url}/livekit/webhook")
-    keys = voice.environment()
-    secret = {
-        "url": keys["LIVEKIT_URL"],
-        "api_key": keys["LIVEKIT_API_KEY"],
-        "api_secret": keys["LIVEKIT_API_SECRET"],
-        **{"sip_host": "sip.localhost", "sip_username": "aurion", "sip_password": "a-password"},
-    }
-    store = aws.client("secretsmanager")
-    store.create_secret(Name=LIVEKIT_SECRET, SecretString=json.dumps(secret))
-    monkeypatch.setenv("HOOKS_URL", hooks_url)
-    monkeypatch.setenv("LIVEKIT_SECRET", LIVEKIT_SECRET)
-    monkeypatch.setenv("ENVIRONMENT", "local")
-    settings.cache_clear()
-    with database.tenant_transaction(company.tenant.tenant_id) as conn:
-        phone_numbers.add(conn, CALLED)
-    gateway = start_gateway(
-        tmp_path / "logs",
-        environment=os.environ,
-        port=port,
-        warm=["twilio_voice"],
-        base64_always=True,
-        triggers=False,
-        reload=False,
-    )
-    try:
-        with voice:
-            yield Hooks(gateway, voice, tmp_path / "logs")
-    finally:
-        gateway.stop()
-        store.delete_secret(SecretId=LIVEKIT_SECRET, ForceDeleteWithoutRecovery=True)
+def hooks(company: Company, aws: Aws, tmp_path: Path) -> Iterator[Hooks]:
+    with hooks_of(company, aws, tmp_path, triggers=False) as running:
+        yield running
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 A caller who came into a room is looked after seconds later, by a message that waits in a queue:
 LiveKit tells a room's events one after the other and waits for each answer, so none is kept
 waiting here. While nobody has redeemed the call's token no agent has come: then one more is sent,
-then the room is ended, and the telephone side offers the caller what it can.
+then the room is ended, and the telephone side offers the caller what it can. The same is done for a
+caller whose agent was lost, should the agents' own watch, which is faster, not have done it.
 """
 
 import asyncio
@@ -11,8 +12,10 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
+
+from psycopg import Connection
 
 from aurion import aws, calls, cells, database, inbox, rooms, secrets, telemetry, tenants
 from aurion.aws import AwsRefused
@@ -33,13 +36,18 @@ from aurion.twilio_calls import call_token
 logger = logging.getLogger(__name__)
 
 type Participant = Literal["agent", "phone", "other"]
-type Look = Literal["first", "second", "last"]
+type Look = Literal["first", "second", "last", "lost", "gone"]
 
 AGENT_WITHIN_S = 3
-"""How soon an agent must be there; the looks after a caller are as far apart."""
+"""How soon an agent must be there."""
+
+_ANOTHER_WITHIN_S = 2
 
 _KINDS: dict[str, Participant] = {"AGENT": "agent", "SIP": "phone"}
-_NEXT: dict[Look, Look] = {"first": "second", "second": "last"}
+_NEXT: dict[Look, Look] = {"first": "second", "second": "last", "lost": "gone"}
+_AFTER_A_LOSS = ("lost", "gone")
+# Whoever leaves a room for one of these reasons was meant to.
+_MEANT = ("CLIENT_INITIATED", "PARTICIPANT_REMOVED", "ROOM_DELETED", "ROOM_CLOSED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,15 @@ class RoomEvent:
     room: str
     tenant_id: UUID
     participant: Participant | None
+    identity: str = ""
+    reason: str = ""
+
+    @property
+    def lost_agent_of(self) -> UUID | None:
+        """The call whose agent is gone without having been meant to."""
+        if self.kind == "participant_left" and self.reason not in _MEANT:
+            return rooms.call_of_agent(self.identity)
+        return None
 
     @property
     def says_that_a_caller_came(self) -> bool:
@@ -82,10 +99,13 @@ def answer(request: Request) -> Response:
         with database.tenant_transaction(event.tenant_id) as conn:
             tenants.get(conn)
             call = calls.find_by_token(conn, event.room.removeprefix(rooms.PREFIX))
+            lost = _lost_call(conn, event)
+        # Before the event is noted: a watch too many does nothing, one too few leaves a caller
+        # alone.
         if call is not None and event.says_that_a_caller_came:
-            # Before the event is noted: a watch too many does nothing, one too few leaves a
-            # caller alone.
             _watch(call, "first")
+        if lost is not None:
+            _watch(lost, "lost", after_s=0)
         with database.tenant_transaction(event.tenant_id) as conn:
             inbox.accept(conn, provider="livekit", event_id=event.id)
     except TenantNotFound:
@@ -107,13 +127,15 @@ def read(body: bytes) -> RoomEvent | None:
         name = str(room.get("name") or "")
         who: Any = raw.get("participant")
         participant = None if who is None else _KINDS.get(str(who.get("kind")), "other")
+        identity = "" if who is None else str(who.get("identity") or "")
+        reason = "" if who is None else str(who.get("disconnectReason") or "")
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RequestMalformed from None
     if not 0 < len(event_id) <= 200:
         raise RequestMalformed
     if errand is None or not name.startswith(rooms.PREFIX):
         return None
-    return RoomEvent(event_id, kind, name, errand.tenant_id, participant)
+    return RoomEvent(event_id, kind, name, errand.tenant_id, participant, identity, reason)
 
 
 def work_off(records: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, str]]]:
@@ -130,40 +152,57 @@ def work_off(records: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, s
 
 async def _look(body: str) -> None:
     tenant_id, call_id, look = _read_message(body)
-    found = await asyncio.to_thread(_find_lonely, tenant_id, call_id)
+    waiting = "active" if look in _AFTER_A_LOSS else "ringing"
+    found = await asyncio.to_thread(_find_lonely, tenant_id, call_id, waiting)
     if found is None:
         return
     call, agent_name, unredeemed = found
     server = await asyncio.to_thread(VoiceServer.from_secret)
     token = call_token(tenant_id, call.provider_call_id or "", secret=server.api_secret)
     room = rooms.PREFIX + token
+    there = {participant.kind for participant in await rooms.who_is_in(room, server=server)}
+    if "phone" not in there or (look in _AFTER_A_LOSS and "agent" in there):
+        return
     log = {"call": str(call.id), "tenant": str(tenant_id), "look": look}
-    if look == "last" or (look == "second" and unredeemed):
+    if look in ("last", "gone") or (look == "second" and unredeemed):
         logger.error("no agent came, and none will", extra=log)
         await rooms.end(room, server=server)
         return
-    if unredeemed:
-        logger.error("no agent came: another is sent", extra=log)
+    if unredeemed or look == "lost":
+        logger.error("no agent is there: another is sent", extra=log)
         telemetry.count("NoAgentCame", call=str(call.id))
         # The token lets one agent in: should both come after all, the second is refused.
-        await rooms.send_agent(room, agent_name=agent_name, errand=Errand(tenant_id), server=server)
-    await asyncio.to_thread(_watch, call, _NEXT[look])
+        errand = Errand(tenant_id, resume=call.id, tries=1) if look == "lost" else Errand(tenant_id)
+        await rooms.send_agent(room, agent_name=agent_name, errand=errand, server=server)
+    await asyncio.to_thread(_watch, call, _NEXT[look], after_s=_ANOTHER_WITHIN_S)
 
 
-def _find_lonely(tenant_id: UUID, call_id: UUID) -> tuple[Call, str, bool] | None:
-    """Read a call that still rings, which agents it is for, and whether none has come to it."""
+def _find_lonely(
+    tenant_id: UUID, call_id: UUID, status: calls.CallStatus
+) -> tuple[Call, str, bool] | None:
+    """Read a call that has this status, which agents it is for, and whether none came to it yet."""
     with database.tenant_transaction(tenant_id) as conn:
         try:
             call = calls.get(conn, call_id)
         except CallNotFound:
             return None
-        if call.status != "ringing":
+        if call.status != status:
             return None
         agent_name = cells.agent_name(conn, shared=settings().agent_name)
         return call, agent_name, calls.awaits_agent(conn, call_id)
 
 
-def _watch(call: Call, look: Look) -> None:
+def _lost_call(conn: Connection, event: RoomEvent) -> Call | None:
+    if event.lost_agent_of is None:
+        return None
+    try:
+        call = calls.get(conn, event.lost_agent_of)
+    except CallNotFound:
+        return None
+    return call if call.status == "active" else None
+
+
+def _watch(call: Call, look: Look, *, after_s: int = AGENT_WITHIN_S) -> None:
     body = {
         "version": 1,
         "tenant_id": str(call.tenant_id),
@@ -176,7 +215,7 @@ def _watch(call: Call, look: Look) -> None:
             "send_message",
             QueueUrl=settings().room_watch_queue_url,
             MessageBody=json.dumps(body),
-            DelaySeconds=AGENT_WITHIN_S,
+            DelaySeconds=after_s,
         )
     except AwsRefused as error:
         raise QueueUnavailable from error
@@ -185,7 +224,7 @@ def _watch(call: Call, look: Look) -> None:
 def _read_message(body: str) -> tuple[UUID, UUID, Look]:
     try:
         message: Any = json.loads(body)
-        if message["version"] != 1 or message["look"] not in ("first", "second", "last"):
+        if message["version"] != 1 or message["look"] not in get_args(Look.__value__):
             raise RequestMalformed
         return UUID(message["tenant_id"]), UUID(message["call_id"]), message["look"]
     except (ValueError, KeyError, TypeError, AttributeError):

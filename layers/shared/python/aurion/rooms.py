@@ -7,6 +7,7 @@ server to ask.
 import contextlib
 import json
 import os
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -24,6 +25,8 @@ type Kind = Literal["agent", "phone", "other"]
 
 PREFIX = "call-"
 """What a call's room is called, before its token."""
+
+_AGENT = re.compile(r"agent-(?P<call>[0-9a-f-]{36})-.+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,20 @@ class Rule:
     callee_is_room: bool = True
     hides_numbers: bool = True
     id: str = ""
+
+
+def agent_identity(call_id: UUID, request_id: str) -> str:
+    """Name the agent of a call in its room."""
+    return f"agent-{call_id}-{request_id}"
+
+
+def call_of_agent(identity: str) -> UUID | None:
+    """Read the call from an agent's name; None when it is no agent of ours."""
+    named = _AGENT.fullmatch(identity)
+    try:
+        return None if named is None else UUID(named["call"])
+    except ValueError:
+        return None
 
 
 async def send_agent(
