@@ -11,7 +11,7 @@ from aurion.calls import Call
 from aurion.database import tenant_transaction
 from aurion.settings import settings
 
-from tests.factories import Tenant
+from tests.factories import Tenant, make_tenant
 from tests.function_handlers import invoke
 from tests.integration.itsm.peers import Peer, demo_desk
 from tests.vendor_requests import proxy_event
@@ -51,9 +51,11 @@ def test_a_lost_call_is_closed_and_its_call_back_brought_to_the_desk(
     tenant: Tenant, other_tenant: Tenant, desk: Peer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     connect(tenant, desk)
-    # Another company's desk is down: nobody else waits for it.
+    # Another company's desk is down, a third's secret is missing: nobody else waits for them.
     with tenant_transaction(other_tenant.tenant_id) as conn:
         tenants.update(conn, itsm_url="http://127.0.0.1:9", itsm_secret="")
+    with tenant_transaction(make_tenant("Third").tenant_id) as conn:
+        tenants.update(conn, itsm_url=desk.base_url, itsm_secret="no such secret")
     call, others = lost_call(tenant), lost_call(other_tenant)
     assert invoke("call_sweeper", {}) == {"closed": 2}
     assert invoke("call_sweeper", {}) == {"closed": 0}
