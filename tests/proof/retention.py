@@ -46,8 +46,8 @@ def _measure(aws: Aws, full: bool) -> Proof:
     markdown = (
         f"{len(planted.ages):,} recordings around their ninetieth day, {len(planted.restricted):,}"
         f" of them of restricted people; the run that deletes them was killed (SIGKILL)"
-        f" {outcome.kills} times at random moments, which left up to {outcome.halves:,} rows decided"
-        f" and not yet done. Afterwards {len(planted.due):,} were gone, each with one"
+        f" {outcome.kills} times at random moments, which left up to {outcome.halves:,} rows"
+        f" decided and not yet done. Afterwards {len(planted.due):,} were gone, each with one"
         f" proof; no object was without a row and no row without its object:"
         f" {len(outcome.broken)} faults."
     )
