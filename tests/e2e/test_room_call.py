@@ -76,13 +76,26 @@ async def test_a_worker_that_is_told_to_stop_ends_its_call_first(
     assert await worker.exit_code() == 0
 
 
+def rows_of(company: Company) -> list[tuple[object, ...]]:
+    """Every call of the company, whole."""
+    with database.tenant_transaction(company.tenant.tenant_id) as conn:
+        found = conn.execute("SELECT id, to_jsonb(c) FROM aurion.calls c ORDER BY id")
+        return list(found.fetchall())
+
+
 async def test_only_a_ringing_calls_token_brings_an_agent_and_once(
     company: Company, livekit: LiveKitServer, worker: Worker
 ) -> None:
     ringing, used = ring(company)
+    late, expired = ring(company)
     with database.tenant_transaction(company.tenant.tenant_id) as conn:
         calls.redeem_token(conn, token=used)
-    tokens = {"unknown": secrets.token_urlsafe(24), "used": used, "short": "lobby"}
+        conn.execute(
+            "UPDATE aurion.calls SET token_expires_at = clock_timestamp() WHERE id = %s", (late.id,)
+        )
+    before = rows_of(company)
+    guessed = secrets.token_urlsafe(24)
+    tokens = {"guessed": guessed, "used": used, "expired": expired, "short": "lobby"}
     tenant_id = str(company.tenant.tenant_id)
     async with AsyncExitStack() as rooms:
         strangers = {
@@ -98,4 +111,5 @@ async def test_only_a_ringing_calls_token_brings_an_agent_and_once(
         heard = {name for name, one in strangers.items() if one.heard_first_at is not None}
         assert not heard
         assert worker.active_calls() == 0
-    assert company.row(ringing).status == "ringing"
+    assert rows_of(company) == before
+    assert {row[0] for row in before} >= {ringing.id, late.id}
