@@ -96,6 +96,7 @@ def _running() -> Iterator[Finding]:
     yield _ask("keys sign", _key_works)
     yield _ask("bucket and queue are there", _storage_works)
     yield _ask("demo desk answers", lambda: _desk_works(found))
+    yield _ask("functions answer", _functions_work)
     yield _ask("speech answers", lambda: asyncio.run(_speech_works(found)))
     yield Finding("running", "database files", "ok", str(database_directory()))
 
@@ -128,6 +129,14 @@ def _storage_works() -> str:
         QueueUrl=config.closed_calls_queue_url, AttributeNames=["ApproximateNumberOfMessages"]
     )
     return f"{depth['Attributes']['ApproximateNumberOfMessages']} messages wait"
+
+
+def _functions_work() -> str:
+    hooks_url = settings().hooks_url
+    # Their first request waits for a process to start.
+    answer = httpx2.get(f"{hooks_url}/health", trust_env=False, timeout=20)
+    answer.raise_for_status()
+    return hooks_url
 
 
 def _desk_works(found: State) -> str:

@@ -115,6 +115,7 @@ def test_doctor_finds_a_running_stack_in_order(stack: RunningStack) -> None:
         "keys sign",
         "bucket and queue",
         "desk answers",
+        "functions answer",
         "speech answers",
     ):
         assert part in examined.stdout
