@@ -46,7 +46,7 @@ class EcsAgent:
                     return
                 self._answer(*agent.change(json.loads(body)))
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:
                 pass
 
             def _answer(self, status: int, body: dict[str, Any]) -> None:

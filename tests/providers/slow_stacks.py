@@ -48,7 +48,7 @@ class SlowStacks:
             def do_PUT(self) -> None:
                 self._pass_on()
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:
                 pass
 
             def _pass_on(self) -> None:

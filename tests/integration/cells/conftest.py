@@ -20,7 +20,7 @@ BUCKET = "aurion-test-assets"
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def cell_template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The template of a company's own agents, as the app around it makes it."""
     file = tenant_cell.write_template(ENVIRONMENT, tmp_path_factory.mktemp("cell"))
     return dict(json.loads(file.read_text()))
@@ -97,7 +97,7 @@ def cloud(run_directory: Path) -> Iterator[Aws]:
 
 @pytest.fixture
 def account(
-    cloud: Aws, template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    cloud: Aws, cell_template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Account]:
     """An account of the test's own, with a cluster and one release."""
     server = cloud
@@ -113,7 +113,7 @@ def account(
         server.client("s3").create_bucket(
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
         )
-        made = Account(server, copy.deepcopy(template), subnet, group["GroupId"])
+        made = Account(server, copy.deepcopy(cell_template), subnet, group["GroupId"])
         made.release("registry.example/agents:1")
         yield made
     finally:

@@ -1,20 +1,25 @@
 """Companies' own agents come, are brought to a release, and go, however often a round runs."""
 
+import asyncio
+import json
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import psycopg
 import pytest
-from aurion import calls, cell_stacks, cells, live_calls, tenants
+from aurion import call_routes, calls, cell_stacks, cells, live_calls, rooms, secrets, tenants
 from aurion.aws import AwsRefused
 from aurion.database import tenant_transaction
-from aurion.errors import ReleaseNotFound
+from aurion.errors import ReleaseNotFound, RoomsUnavailable
+from aurion.rooms import Errand, Rule, Trunk, VoiceServer
 from aurion.settings import settings
 from psycopg import sql
 
 from local.postgres import Database, Postgres
+from tests import redis_server
 from tests.factories import Tenant, make_tenant
 from tests.integration.cells.conftest import ENVIRONMENT, Account
+from tests.livekit_server import API_KEY, API_SECRET, LiveKitServer
 from tests.providers.slow_stacks import SlowStacks
 
 pytestmark = pytest.mark.usefixtures("database", "no_logins_left")
@@ -297,16 +302,68 @@ def test_stack_that_somebody_deleted_takes_no_calls_and_is_made_anew(
     assert cells.reconcile().states == {"running": 1}
 
 
-def test_before_the_first_release_there_is_nothing_to_do(
-    account: Account, tenant: Tenant, run_handler: Callable[[str], dict[str, object]]
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKitServer]:
+    log = tmp_path_factory.mktemp("routes") / "server.log"
+    with redis_server.run() as address, LiveKitServer(log, redis=address) as running:
+        yield running
+
+
+def rule_of(tenant: Tenant, trunk: str, number: str) -> Rule:
+    return Rule(
+        name=f"{call_routes.RULE_PREFIX}{tenant.tenant_id}",
+        trunk_id=trunk,
+        numbers=(number,),
+        agent_name="aurion",
+        metadata=Errand(tenant.tenant_id).to_json(),
+    )
+
+
+async def test_calls_follow_the_agents_and_no_agents_go_while_calls_cannot(
+    account: Account,
+    tenant: Tenant,
+    other_tenant: Tenant,
+    server: LiveKitServer,
+    run_handler: Callable[[str], dict[str, object]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    voice = VoiceServer(server.url, API_KEY, API_SECRET)
+    keys = {"url": server.url, "api_key": API_KEY, "api_secret": API_SECRET}
+    monkeypatch.setenv("LIVEKIT_SECRET", "aurion/dev/livekit")
+    settings.cache_clear()
+    secrets.put("aurion/dev/livekit", json.dumps(keys))
+    trunk = await rooms.save_trunk(Trunk("aurion", "aurion", "a-password"), server=voice)
+    for number, company in (("+33199000001", tenant), ("+33199000002", other_tenant)):
+        await rooms.save_rule(rule_of(company, trunk, number), server=voice)
+
+    async def sent() -> set[str]:
+        return {rule.agent_name for rule in await rooms.list_rules(server=voice)}
+
+    async def run() -> dict[str, object]:
+        return await asyncio.to_thread(run_handler, "tenant_cells")
+
+    assert await run() == {"states": {}, "begun": 0, "rerouted": 0}
     want(tenant)
     account.aws.client("ssm").delete_parameter(Name=f"/aurion/{ENVIRONMENT.name}/cell-release")
     with pytest.raises(ReleaseNotFound):
         cells.reconcile()
-    assert run_handler("tenant_cells") == {"states": {}, "begun": 0}
+    assert await run() == {"states": {}, "begun": 0}
     account.release("registry.example/agents:1")
-    assert run_handler("tenant_cells") == {"states": {"creating": 1}, "begun": 1}
+    assert await run() == {"states": {"creating": 1}, "begun": 1, "rerouted": 0}
+    assert await run() == {"states": {"running": 1}, "begun": 0, "rerouted": 1}
+    assert await sent() == {"aurion", f"aurion-{tenant.tenant_id}"}
+    assert await run() == {"states": {"running": 1}, "begun": 0, "rerouted": 0}
+
+    give_up(tenant)
+    cells.reconcile()
+    let_pass(tenant, 200)
+    secrets.put("aurion/dev/livekit", json.dumps(keys | {"url": "http://127.0.0.1:9"}))
+    with pytest.raises(RoomsUnavailable):
+        await run()
+    assert list(account.stacks()) == [stack_of(tenant)], "calls still go there"
+    secrets.put("aurion/dev/livekit", json.dumps(keys))
+    assert await run() == {"states": {"deleting": 1}, "begun": 1, "rerouted": 0}
+    assert await sent() == {"aurion"}
 
 
 def test_account_that_does_not_answer_changes_nothing(

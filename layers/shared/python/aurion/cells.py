@@ -97,9 +97,22 @@ def get(conn: Connection) -> Cell | None:
 
 
 def agent_name(conn: Connection, *, shared: str) -> str:
-    """Name the agents the acting tenant's calls are sent to: its own, once they run, or `shared`."""
+    """Name the agents the acting tenant's calls go to: its own, once they run, or `shared`."""
     row = conn.execute("SELECT tenant_id FROM aurion.tenant_cells WHERE taking_calls").fetchone()
     return shared if row is None else cell_stacks.agent_name_of(row[0])
+
+
+def anybody_has_some() -> bool:
+    """Say whether any company has, had or wants agents of its own.
+
+    Raises:
+        DatabaseUnavailable: The database does not answer.
+    """
+    for tenant_id in tenants.ids():
+        with database.tenant_transaction(tenant_id) as conn:
+            if get(conn) is not None:
+                return True
+    return False
 
 
 def reconcile(*, at_once: int = AT_ONCE) -> Round:

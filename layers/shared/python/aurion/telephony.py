@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from aurion import cells, database, phone_numbers, rooms, tenants, twilio_numbers
+from aurion.call_routes import RULE_PREFIX
 from aurion.errors import OutsideEurope
 from aurion.rooms import Errand, Rule, Trunk, VoiceServer
 from aurion.settings import settings
 from aurion.twilio_numbers import Account, Client, Number
 
 _NAME = "aurion"
-_RULE = "aurion "
+_RULE = RULE_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
