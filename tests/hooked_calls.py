@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from aurion import database, phone_numbers
+from aurion import database, phone_numbers, secrets
 from aurion.settings import settings
 
-from local.aws import Aws
 from local.gateway.process import GatewayProcess, start_gateway
 from local.postgres import free_port
 from tests.livekit_server import LiveKitServer
@@ -31,7 +30,7 @@ class Hooks:
 
 
 @contextmanager
-def hooks_of(company: Company, aws: Aws, folder: Path, *, triggers: bool) -> Iterator[Hooks]:
+def hooks_of(company: Company, folder: Path, *, triggers: bool) -> Iterator[Hooks]:
     """Run both for a company that is called by CALLED; with `triggers`, queues are worked off."""
     port = free_port()
     hooks_url = f"http://127.0.0.1:{port}/local"
@@ -43,8 +42,7 @@ def hooks_of(company: Company, aws: Aws, folder: Path, *, triggers: bool) -> Ite
         "api_secret": keys["LIVEKIT_API_SECRET"],
         **{"sip_host": "sip.localhost", "sip_username": "aurion", "sip_password": "a-password"},
     }
-    store = aws.client("secretsmanager")
-    store.create_secret(Name=LIVEKIT_SECRET, SecretString=json.dumps(secret))
+    secrets.put(LIVEKIT_SECRET, json.dumps(secret))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOOKS_URL", hooks_url)
         patch.setenv("LIVEKIT_SECRET", LIVEKIT_SECRET)
@@ -66,5 +64,4 @@ def hooks_of(company: Company, aws: Aws, folder: Path, *, triggers: bool) -> Ite
                 yield Hooks(gateway, voice, folder / "logs")
         finally:
             gateway.stop()
-            store.delete_secret(SecretId=LIVEKIT_SECRET, ForceDeleteWithoutRecovery=True)
     settings.cache_clear()

@@ -11,7 +11,6 @@ from aurion.calls import Call
 
 from agent_container.speech.process import SpeechProcess
 from local import telephone
-from local.aws import Aws
 from tests import recorded_calls
 from tests.hooked_calls import CALLED, CALLING, Hooks, hooks_of
 from tests.recorded_calls import CALLERS
@@ -20,8 +19,8 @@ from tests.typed_calls import Company
 
 
 @pytest.fixture
-def hooks(company: Company, aws: Aws, tmp_path: Path) -> Iterator[Hooks]:
-    with hooks_of(company, aws, tmp_path, triggers=False) as running:
+def hooks(company: Company, tmp_path: Path) -> Iterator[Hooks]:
+    with hooks_of(company, tmp_path, triggers=False) as running:
         yield running
 
 

@@ -1,22 +1,19 @@
 """Agents that are killed in the middle of a call: another one goes on, or the call is closed."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aurion import calls, database, live_calls, recordings, sweeps, tickets
+from aurion import database, live_calls, recordings, sweeps, tickets
 from aurion.calls import Call
 
 from agent_container.speech.process import SpeechProcess
 from tests.livekit_server import LiveKitServer
-from tests.recorded_calls import CALLERS
-from tests.room_calls import PhoneCaller, Worker
+from tests.lost_agents import ALICE, phone, ring, silence_after
+from tests.room_calls import Worker
 from tests.typed_calls import Company
-
-ALICE = sorted((CALLERS / "alice").glob("*.wav"))
 
 # What holds on a quiet machine is measured by `python -m tests.proof lost_agents`; the machine that
 # runs tests is busy.
@@ -33,20 +30,9 @@ def another_worker(
         yield running
 
 
-def ring(company: Company) -> tuple[Call, str]:
-    token = secrets.token_urlsafe(24)
-    with database.tenant_transaction(company.tenant.tenant_id) as conn:
-        call = calls.start(conn, channel="phone", calling_number="+33199000101", token=token)
-    return call, token
-
-
 def recording(company: Company, call: Call) -> recordings.Recording:
     with database.tenant_transaction(company.tenant.tenant_id) as conn:
         return recordings.get(conn, call.id)
-
-
-def phone(livekit: LiveKitServer, company: Company, token: str) -> PhoneCaller:
-    return PhoneCaller(livekit, token=token, tenant_id=str(company.tenant.tenant_id))
 
 
 async def test_the_agent_after_a_killed_one_is_heard_at_once_and_knows_the_call(
@@ -59,9 +45,7 @@ async def test_the_agent_after_a_killed_one_is_heard_at_once_and_knows_the_call(
         for file in ALICE[:3]:  # name, badge, what is wrong
             await alice.say(file)
         killed_at = time.perf_counter()
-        worker.kill_call()
-        heard_s = await alice.heard_after(killed_at)
-        await alice.turn_given()
+        heard_s = await silence_after(worker.kill_call, alice)
         for file in ALICE[3:]:  # "it did not help" means nothing to an agent that knows nothing
             if not alice.hung_up.is_set():
                 await alice.say(file)
@@ -95,10 +79,7 @@ async def test_another_worker_takes_over_from_one_that_is_gone(
         await alice.turn_given()
         lost, left = (worker, another_worker) if worker.active_calls() else (another_worker, worker)
         assert left.active_calls() == 0
-        killed_at = time.perf_counter()
-        lost.kill()
-        heard_s = await alice.heard_after(killed_at)
-        await alice.turn_given()
+        heard_s = await silence_after(lost.kill, alice)
         assert left.active_calls() == 1
         assert company.row(call).epoch == 2
     print(f"another worker's agent was heard {heard_s:.2f} s after the kill")

@@ -6,20 +6,16 @@ import hashlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree import ElementTree
 
 import httpx2
 import pytest
-from aurion import calls, database, phone_lines, rooms, secrets
-from aurion.settings import settings
-from aurion.signatures import sign_twilio
+from aurion import calls, database, phone_lines, rooms
 from livekit import api
 
 from local import telephone
-from local.aws import Aws
 from tests.hooked_calls import CALLED, CALLING, Hooks, hooks_of
 from tests.livekit_server import API_KEY, API_SECRET, LiveKitServer
-from tests.room_calls import PhoneCaller
+from tests.lost_agents import end_of_dial, phone, wait_for_offer
 from tests.typed_calls import Company
 from tests.vendor_requests import room_event
 
@@ -28,33 +24,29 @@ _OFFERED_WITHIN_S = 10.0 * 1.5
 
 
 @pytest.fixture
-def hooks(company: Company, aws: Aws, tmp_path: Path) -> Iterator[Hooks]:
-    with hooks_of(company, aws, tmp_path, triggers=True) as running:
+def hooks(company: Company, tmp_path: Path) -> Iterator[Hooks]:
+    with hooks_of(company, tmp_path, triggers=True) as running:
         yield running
 
 
 async def test_a_caller_hears_the_offer_when_no_worker_runs(company: Company, hooks: Hooks) -> None:
-    line = await asyncio.to_thread(telephone.ring, dialled_number=CALLED, calling_number=CALLING)
-    async with phone(hooks, company, line.token) as alice:
-        async with asyncio.timeout(60):
-            await alice.hung_up.wait()
-        said = await asyncio.to_thread(end_of_dial, line)
-        offered_s = time.perf_counter() - alice.joined_at
+    offered_s, said = await wait_for_offer(company, hooks)
     print(f"the offer was heard {offered_s:.2f} s after the caller came")
     assert offered_s < _OFFERED_WITHIN_S
     assert said.find("Gather/Say") is not None
     with database.tenant_transaction(company.tenant.tenant_id) as conn:
-        noted = phone_lines.find(conn, line.id)
+        (call,) = calls.list_recent(conn)
+        noted = phone_lines.find(conn, call.provider_call_id or "")
     assert noted is not None
     assert noted.offered == "callback"
-    assert sent_agents(hooks.voice, line.room) == 1
+    assert hooks.voice.log.read_text().count("AgentDispatchService.CreateDispatch") == 1
 
 
 async def test_a_caller_whose_agents_are_all_gone_hears_the_offer(
     company: Company, hooks: Hooks
 ) -> None:
     line = await asyncio.to_thread(telephone.ring, dialled_number=CALLED, calling_number=CALLING)
-    async with phone(hooks, company, line.token) as alice:
+    async with phone(hooks.voice, company, line.token) as alice:
         with database.tenant_transaction(company.tenant.tenant_id) as conn:
             call = calls.redeem_token(conn, token=line.token)
             calls.claim(conn, call_id=call.id)
@@ -83,7 +75,7 @@ async def test_an_agent_that_has_left_as_it_should_is_not_replaced(
     with database.tenant_transaction(company.tenant.tenant_id) as conn:
         call = calls.redeem_token(conn, token=line.token)
         calls.claim(conn, call_id=call.id)
-    async with phone(hooks, company, line.token) as alice:
+    async with phone(hooks.voice, company, line.token) as alice:
         identity = rooms.agent_identity(call.id, "AJR_1")
         for reason in ("CLIENT_INITIATED", "ROOM_DELETED", "PARTICIPANT_REMOVED"):
             left = {"identity": identity, "kind": "AGENT", "disconnectReason": reason}
@@ -95,23 +87,6 @@ async def test_an_agent_that_has_left_as_it_should_is_not_replaced(
         await asyncio.sleep(2)
         assert not alice.hung_up.is_set()
     assert sent_agents(hooks.voice, line.room) == 0
-
-
-def phone(hooks: Hooks, company: Company, token: str) -> PhoneCaller:
-    return PhoneCaller(hooks.voice, token=token, tenant_id=str(company.tenant.tenant_id))
-
-
-def end_of_dial(line: telephone.Line) -> ElementTree.Element:
-    """Tell that the dialled line is over, its caller still there; read what is to come."""
-    assert line.action is not None
-    form = {**line.form, "CallStatus": "in-progress", "DialCallStatus": "completed"}
-    token = secrets.get_fields(settings().twilio_secret, "auth_token")["auth_token"]
-    signature = sign_twilio(line.action, list(form.items()), auth_token=token)
-    answer = httpx2.post(
-        line.action, data=form, headers={"X-Twilio-Signature": signature}, timeout=15
-    )
-    assert answer.status_code == 200, answer.text
-    return ElementTree.fromstring(answer.content)
 
 
 def tell(hooks: Hooks, body: bytes) -> None:
