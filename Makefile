@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo "$(CURDIR)/.tools/uv/bin/uv")
 RUN := $(UV) run --frozen
 
-.PHONY: help demo up test proof check layers synth format clean tools
+.PHONY: help demo up test proof check layers synth diff deploy format clean tools
 
 help: ## Show what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,17 @@ layers: $(UV) ## Build the layers of the functions from the lock, for the machin
 synth: layers ## Make the cloud's templates; any finding of three gates fails it
 	$(RUN) --all-groups python -m infra.cdk synth --quiet --strict --no-lookups --no-notices
 	$(RUN) --all-groups cfn-lint
+
+# ENV is dev or prod, STACKS one of its stacks or all; docs/deploy.md has the way from an empty account.
+ENV ?= dev
+STACKS ?= *
+OPTIONS ?=
+
+diff: layers ## Say what a deployment to ENV=dev|prod would change there
+	$(RUN) --all-groups python -m infra.cdk diff 'aurion-$(ENV)/$(STACKS)' --method=template --no-notices $(OPTIONS)
+
+deploy: layers ## Deploy to ENV=dev|prod, all of it or STACKS=Api
+	$(RUN) --all-groups python -m infra.cdk deploy 'aurion-$(ENV)/$(STACKS)' --no-notices $(OPTIONS)
 
 format: $(UV) ## Format the code and mend what ruff can mend
 	$(RUN) --all-groups ruff check --fix .
