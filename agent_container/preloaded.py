@@ -8,11 +8,13 @@ import boto3
 from aurion.itsm import demo_desk
 from aurion.lexicons import lexicon
 
-from agent_container import call, consent, control_words, introductions, phrases
+from agent_container import call, consent, control_words, introductions, phrases, providers
+from agent_container.config import Config
 from agent_container.engine import answers, cues
 
 __all__ = ["boto3", "call", "demo_desk"]
 
+providers.paid_models(Config.from_environment())
 for _language in phrases.LANGUAGES:
     phrases.keys(_language)
     answers.in_language(_language)

@@ -5,14 +5,10 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
-import anthropic
 import httpx2
-import openai
 from aurion import tls
 from livekit import rtc
 from livekit.agents import APIError, llm, stt, tts, utils
-from livekit.plugins import anthropic as livekit_anthropic
-from livekit.plugins import openai as livekit_openai
 
 from agent_container.config import Config
 from agent_container.engine import EngineLLM
@@ -93,13 +89,14 @@ class Providers:
 
 def from_config(config: Config, speech: SpeechClient) -> Providers:
     """Choose the providers: the dialogue engine, and in front of it whatever has a key."""
+    paid = paid_models(config)
 
     def language_model(language: str, company: str) -> llm.LLM:
         engine = EngineLLM(speech, language=language, company=company)
-        paid = [model for model in (_claude(config), _openai(config)) if model is not None]
         if not paid:
             return engine
-        return llm.FallbackAdapter([*paid, engine], attempt_timeout=_ATTEMPT_S, sticky=True)
+        models = [*(make() for make in paid), engine]
+        return llm.FallbackAdapter(models, attempt_timeout=_ATTEMPT_S, sticky=True)
 
     return Providers(
         language_model=language_model,
@@ -108,42 +105,63 @@ def from_config(config: Config, speech: SpeechClient) -> Providers:
     )
 
 
-def _claude(config: Config) -> llm.LLM | None:
-    if config.anthropic_api_key is None:
-        return None
-    client = anthropic.AsyncClient(
-        api_key=config.anthropic_api_key,
-        base_url=config.anthropic_base_url,
-        max_retries=0,
-        http_client=_http_client(),
-    )
-    return livekit_anthropic.LLM(
-        model=config.anthropic_model,
-        api_key=config.anthropic_api_key,
-        client=client,
-        max_tokens=400,
-        caching="ephemeral",
-        parallel_tool_calls=False,
-    )
+def paid_models(config: Config) -> list[Callable[[], llm.LLM]]:
+    """Load the models that have a key, in order; each function makes one for a call.
+
+    Their vendors' packages take seconds of the processor to import: nobody else pays for them.
+    """
+    models: list[Callable[[], llm.LLM]] = []
+    if config.anthropic_api_key is not None:
+        models.append(_claude(config, config.anthropic_api_key))
+    if config.llm_api_key is not None or config.llm_base_url is not None:
+        models.append(_openai(config))
+    return models
 
 
-def _openai(config: Config) -> llm.LLM | None:
-    if config.llm_api_key is None and config.llm_base_url is None:
-        return None
-    client = openai.AsyncClient(
-        # A server of one's own may want none, and the client insists on something.
-        api_key=config.llm_api_key or "none",
-        base_url=config.llm_base_url,
-        max_retries=0,
-        http_client=_http_client(),
-    )
-    return livekit_openai.LLM(
-        model=config.llm_model,
-        client=client,
-        store=False,
-        max_completion_tokens=400,
-        parallel_tool_calls=False,
-    )
+def _claude(config: Config, api_key: str) -> Callable[[], llm.LLM]:
+    import anthropic as vendor
+    from livekit.plugins import anthropic
+
+    def make() -> llm.LLM:
+        client = vendor.AsyncClient(
+            api_key=api_key,
+            base_url=config.anthropic_base_url,
+            max_retries=0,
+            http_client=_http_client(),
+        )
+        return anthropic.LLM(
+            model=config.anthropic_model,
+            api_key=api_key,
+            client=client,
+            max_tokens=400,
+            caching="ephemeral",
+            parallel_tool_calls=False,
+        )
+
+    return make
+
+
+def _openai(config: Config) -> Callable[[], llm.LLM]:
+    import openai as vendor
+    from livekit.plugins import openai
+
+    def make() -> llm.LLM:
+        client = vendor.AsyncClient(
+            # A server of one's own may want none, and the client insists on something.
+            api_key=config.llm_api_key or "none",
+            base_url=config.llm_base_url,
+            max_retries=0,
+            http_client=_http_client(),
+        )
+        return openai.LLM(
+            model=config.llm_model,
+            client=client,
+            store=False,
+            max_completion_tokens=400,
+            parallel_tool_calls=False,
+        )
+
+    return make
 
 
 def _http_client() -> httpx2.AsyncClient:
