@@ -4,8 +4,10 @@ import io
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from aurion import badges, database, names, people, tenants
+from aurion.settings import settings
 
 PEOPLE = b"""name,badge_id,language,email,phone
 Alice Martin,471129,en,alice.martin@meridian.example,+33199000101
@@ -22,8 +24,13 @@ class Tenant:
     name: str
 
 
-def make_tenant(name: str = "Meridian Works", *, languages: tuple[str, ...] = ("en",)) -> Tenant:
-    tenant_id = uuid.uuid4()
+def make_tenant(
+    name: str = "Meridian Works",
+    *,
+    languages: tuple[str, ...] = ("en",),
+    tenant_id: uuid.UUID | None = None,
+) -> Tenant:
+    tenant_id = tenant_id or uuid.uuid4()
     with database.tenant_transaction(tenant_id) as conn:
         conn.execute(
             "INSERT INTO aurion.tenants (tenant_id, name, languages) VALUES (%s, %s, %s)",
@@ -47,11 +54,14 @@ def make_people(
     *,
     phones: Mapping[str, str] | None = None,
 ) -> dict[str, uuid.UUID]:
-    """Enrol people; two of one name differ in spaces. Without a badge no key service is needed."""
+    """Enrol people; two of one name differ in spaces. Without a badge no key service is needed.
+
+    In a company of the same id everybody has the same id again, and so needs no new hash.
+    """
     ids: dict[str, uuid.UUID] = {}
     for number, (name, badge) in enumerate(badges_by_name.items()):
-        person_id = ids[name] = uuid.uuid4()
-        badge_hash = badge and badges.hash_badge(tenant.tenant_id, person_id, badge)
+        person_id = ids[name] = uuid.uuid5(tenant.tenant_id, f"{name}|{badge}")
+        badge_hash = badge and _hash(settings().badge_key_id, tenant.tenant_id, person_id, badge)
         email = f"{uuid.uuid4().hex[:8]}.{number}@example.com"
         with database.tenant_transaction(tenant.tenant_id) as conn:
             conn.execute(
@@ -74,3 +84,8 @@ def make_people(
                 (person_id, sorted(names.blocking_keys(name))),
             )
     return ids
+
+
+@cache
+def _hash(key_id: str, tenant_id: uuid.UUID, person_id: uuid.UUID, badge: str) -> str:
+    return badges.hash_badge(tenant_id, person_id, badge)

@@ -15,12 +15,19 @@ from aurion.tenants import Tenant
 from psycopg import sql
 
 from local.aws import Aws
-from local.postgres import free_port
+from local.postgres import Database, free_port
 from tests import factories, verification_times
 from tests.factories import make_people
 from tests.key_line import KeyLine
 
 BADGES = {"Alice Martin": "471129", "Tom Becker": "803556", "Claire Dubois": "290416"}
+COMPANY = uuid.uuid4()
+
+
+@pytest.fixture
+def tenant(database: Database) -> factories.Tenant:
+    """The company, of one id in every test: a hash belongs to it, and is slow to make."""
+    return factories.make_tenant("Meridian Works", languages=("en", "fr"), tenant_id=COMPANY)
 
 
 @pytest.fixture
