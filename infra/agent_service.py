@@ -60,7 +60,7 @@ class Surroundings:
 class Who:
     """Whose agents these are: everybody's, or one company's (`tenant` is its id).
 
-    `agent_name` is what a call is dispatched to; of `database_roles`, a task's calls have the first.
+    `agent_name` is what a call is dispatched to; a task's calls have the first of `database_roles`.
     """
 
     name: str

@@ -35,10 +35,11 @@ _PARAMETERS = {
     "idle_in_transaction_session_timeout": "15000",
 }
 _SECRETS = {
-    "twilio": "Twilio: account_sid, auth_token",
-    "livekit": "LiveKit: url, api_key, api_secret, sip_host, sip_username, sip_password",
-    "models": "Language and speech providers' API keys",
+    "twilio": ("account_sid", "auth_token"),
+    "livekit": ("url", "api_key", "api_secret", "sip_host", "sip_username", "sip_password"),
+    "models": ("anthropic_api_key", "llm_api_key"),
 }
+"""The vendors' secrets, and the fields of each."""
 _ACCESS_IS_TRAILED = {
     "AwsSolutions-S1": "Server access logs can't be encrypted with a key of ours; the trail notes"
     " accesses instead, encrypted and locked for a year."
@@ -188,15 +189,15 @@ class DataStack(Stack):
 
     def _make_secrets(self, environment: Environment) -> None:
         self.secrets: dict[str, secretsmanager.Secret] = {}
-        for name, description in _SECRETS.items():
+        unset = SecretValue.unsafe_plain_text("unset")
+        for name, fields in _SECRETS.items():
             self.secrets[name] = secretsmanager.Secret(
                 self,
                 f"{name.capitalize()}Secret",
                 secret_name=environment.secret_name(name),
-                description=description,
-                encryption_key=None,
+                description=f"{name.capitalize()}: {', '.join(fields)}",
                 # What stands in it is put there by hand once; a deployment never touches it again.
-                secret_object_value={"unset": SecretValue.unsafe_plain_text("true")},
+                secret_object_value=dict.fromkeys(fields, unset),
                 removal_policy=RemovalPolicy.RETAIN,
             )
             # Not `encryption_key=`, which adds to the key's policy what nothing needs.

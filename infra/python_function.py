@@ -178,6 +178,9 @@ class PythonFunction(lambda_.Function):
                 self.node.add_dependency(child)
         if function.queue:
             self._consume(function, environment, data)
+        if "deploy" in function.triggers:
+            # A deployment was told that it failed, and has gone on.
+            self._retry(attempts=0, within_s=function.timeout_s)
         if dead_letters is not None:
             self._keep_what_fails(function, environment, data, dead_letters)
         acknowledge(
@@ -229,19 +232,22 @@ class PythonFunction(lambda_.Function):
         assert self.role is not None
         mapping.node.add_dependency(self.role)
 
-    def _keep_what_fails(
-        self, function: Function, environment: Environment, data: DataStack, queue: sqs.IQueue
-    ) -> None:
-        """Give events that nobody waits for a second try, and a place to lie afterwards."""
+    def _retry(self, *, attempts: int, within_s: int) -> None:
         lambda_.CfnEventInvokeConfig(
             self,
             "Events",
             function_name=self.function_name,
             qualifier="$LATEST",
-            maximum_retry_attempts=1,
-            # A job that comes every minute need not be caught up on for hours.
-            maximum_event_age_in_seconds=max(60, min(21_600, 2 * function.timeout_s)),
+            maximum_retry_attempts=attempts,
+            maximum_event_age_in_seconds=max(60, within_s),
         )
+
+    def _keep_what_fails(
+        self, function: Function, environment: Environment, data: DataStack, queue: sqs.IQueue
+    ) -> None:
+        """Give events that nobody waits for a second try, and a place to lie afterwards."""
+        # A job that comes every minute need not be caught up on for hours.
+        self._retry(attempts=1, within_s=2 * function.timeout_s)
         resource = self.node.default_child
         assert isinstance(resource, lambda_.CfnFunction)
         resource.dead_letter_config = lambda_.CfnFunction.DeadLetterConfigProperty(
