@@ -8,6 +8,7 @@ ever said, ends the process together with whoever started it.
 import importlib
 import json
 import os
+import resource
 import socket
 import struct
 import sys
@@ -58,7 +59,13 @@ def main() -> None:
         return
     _send(channel, {"ready": True})
     while (message := _receive(channel)) is not None:
-        _send(channel, _run(handler, message))
+        _send(channel, {**_run(handler, message), "memory_mb": _most_memory_mb()})
+
+
+def _most_memory_mb() -> int:
+    # Kilobytes on Linux, bytes on macOS.
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most // (1024**2 if sys.platform == "darwin" else 1024)
 
 
 def _run(handler: Callable[[Any, Context], Any], message: dict[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,8 @@ class Outcome:
     """What came of one invocation.
 
     `payload` is the answer in JSON; with `failed` it describes the error. `cold_ms` is what
-    starting a process took, `ran_ms` the function itself.
+    starting a process took, `ran_ms` the function itself; `memory_mb` is the most its process has
+    ever held.
     """
 
     payload: bytes
@@ -65,6 +66,7 @@ class Outcome:
     cold_ms: float | None
     request_id: str
     timed_out: bool = False
+    memory_mb: int | None = None
 
 
 class _Died(Exception):
@@ -235,9 +237,11 @@ class Sandboxes:
         self._idle.append(sandbox)
         ran_ms = (time.monotonic() - began) * 1000
         if "error" in answer:
-            payload = json.dumps(answer["error"]).encode()
-            return Outcome(payload, True, ran_ms, cold_ms, request_id)
-        return Outcome(answer["answer"].encode(), False, ran_ms, cold_ms, request_id)
+            payload, failed = json.dumps(answer["error"]).encode(), True
+        else:
+            payload, failed = answer["answer"].encode(), False
+        memory_mb = answer["memory_mb"]
+        return Outcome(payload, failed, ran_ms, cold_ms, request_id, memory_mb=memory_mb)
 
     async def _current(self) -> _Sandbox | None:
         """Take an idle process that runs today's code; end those that don't, or that have died."""

@@ -111,8 +111,13 @@ class Gateway:
                 "timed_out": outcome.timed_out,
                 "ran_ms": round(outcome.ran_ms, 1),
                 "cold_ms": None if outcome.cold_ms is None else round(outcome.cold_ms),
+                "memory_mb": outcome.memory_mb,
             },
         )
+        allowed_mb = sandboxes.function.memory_mb
+        if outcome.memory_mb is not None and outcome.memory_mb > allowed_mb:
+            # The cloud would have killed it.
+            logger.error("more memory than allowed", extra={"function": name, "mb": allowed_mb})
         return outcome
 
     async def _hook(self, request: Request, path: str) -> tuple[str, Response]:

@@ -50,6 +50,10 @@ def handler(event, context):
         time.sleep(1)
     return {"statusCode": 200, "body": str(os.getpid())}
 """
+GREEDY = """
+def handler(event, context):
+    return {"statusCode": 200, "body": str(len(bytes(range(200)) * (1 << 20)))}
+"""
 ANSWER = """
 import base64
 def handler(event, context):
@@ -70,6 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         functions, "troubled", MISBEHAVE, route="GET /troubled", timeout_s=2, concurrency=2
     )
     add_function(functions, "answer", ANSWER, route="GET /answer")
+    add_function(functions, "greedy", GREEDY, route="GET /greedy")
     add_function(functions, "broken", "import nothing_of_the_kind\n", route="GET /broken")
     add_function(functions, "changing", changing("one"), route="GET /changing")
     return functions
@@ -292,6 +297,17 @@ def test_access_log_tells_routes_and_nobodys_data(gateway: GatewayProcess, folde
     assert [line["resource"] for line in noted[-4:]] == [
         *("/things/{id}/{proxy+}", "/tell", "-", "/troubled"),
     ]
+
+
+def test_function_that_needs_more_memory_than_its_entry_says_is_told_of(
+    gateway: GatewayProcess, folder: Path
+) -> None:
+    assert ask(gateway, "/greedy").status_code == 200
+    assert ask(gateway, "/answer").is_success
+    told = {line["function"] for line in log_lines(folder) if "more memory" in line["what"]}
+    assert told == {"greedy"}
+    invoked = [line for line in log_lines(folder) if line["what"] == "invoked"]
+    assert max(line["memory_mb"] for line in invoked if line["function"] == "greedy") > 200
 
 
 def changing(word: str) -> str:
