@@ -8,6 +8,7 @@ import xml.etree.ElementTree as xml
 from collections import Counter
 from pathlib import Path
 
+TESTS = Path(__file__).parent
 SUITES = ("unit", "integration", "infra", "browser", "load", "evals", "e2e")
 
 
