@@ -124,7 +124,7 @@ def test_what_may_be_shown_grows_with_the_level() -> None:
         st.one_of(st.text(), st.integers(), st.none(), st.uuids()),
     ),
 )
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_hostile_model_gets_nothing_above_the_level(
     level: int, known: bool, writes: int, enabled: bool, tool: str, args: dict[str, object]
 ) -> None:
