@@ -25,7 +25,7 @@ def here(run_directory: Path, aws: Aws) -> Iterator[Stand]:
 
 def test_every_event_has_its_effect_once(here: Stand) -> None:
     account = here.twilio["account_sid"]
-    stories = webhooks.tell(here.companies, calls=21, account=account, seed=20261124)
+    stories = webhooks.tell(here.companies, calls=18, account=account, seed=20261124)
     events = sum(len(story.events) for story in stories)
     told = webhooks.deliver(here, stories, seed=1, crash_after=[0.4], times=range(1, 5))
     print(

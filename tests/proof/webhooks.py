@@ -27,7 +27,7 @@ def _measure(folder: Path, aws: Aws, full: bool) -> Proof:
     with webhooks.stand(folder / "stand", aws, most_processes=processes) as here:
         stories = webhooks.tell(
             here.companies,
-            calls=350 if full else 21,
+            calls=350 if full else 18,
             account=here.twilio["account_sid"],
             seed=20261124,
         )
