@@ -13,6 +13,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
@@ -108,6 +109,15 @@ class AgentStack(cdk.Stack):
             purpose="The disks of the agents' tasks: recordings lie there until the call is over",
             services=_for_fargate(environment),
         )
+        # ECS makes the group of its own figures by itself otherwise, without our key.
+        figures = logs.LogGroup(
+            self,
+            "ClusterFigures",
+            log_group_name=f"/aws/ecs/containerinsights/{environment.prefix}/performance",
+            encryption_key=network.logs_key,
+            retention=logs.RetentionDays.ONE_DAY,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
         cluster = ecs.Cluster(
             self,
             "Cluster",
@@ -115,6 +125,7 @@ class AgentStack(cdk.Stack):
             vpc=network.vpc,
             container_insights_v2=ecs.ContainerInsights.ENABLED,
         )
+        cluster.node.add_dependency(figures)
         # Not the construct's own property, which would grant the key more than its policy says.
         resource = cluster.node.default_child
         assert isinstance(resource, ecs.CfnCluster)

@@ -103,12 +103,22 @@ def all_is_encrypted(cloud: Cloud) -> list[str]:
 
 
 def logs_end(cloud: Cloud) -> list[str]:
-    """Each log group forgets; each function writes to one of them."""
+    """Each log group forgets, and each service that makes one by itself finds it there."""
     faults = [
         f"{group.where} is kept for ever"
         for group in cloud.resources("AWS::Logs::LogGroup")
         if not 1 <= int(group.properties.get("RetentionInDays", 0)) <= 30
     ]
+    names = {
+        plain(g.properties.get("LogGroupName")) for g in cloud.resources("AWS::Logs::LogGroup")
+    }
+    for kind, name, group in (
+        ("AWS::RDS::DBCluster", "DBClusterIdentifier", "/aws/rds/cluster/{}/postgresql"),
+        ("AWS::ECS::Cluster", "ClusterName", "/aws/ecs/containerinsights/{}/performance"),
+    ):
+        for resource in cloud.resources(kind):
+            if group.format(resource.properties.get(name)) not in names:
+                faults.append(f"{resource.where} makes a log group by itself")
     for function in cloud.resources("AWS::Lambda::Function"):
         group = _at(function.properties, "LoggingConfig.LogGroup")
         found = cloud.target(function.stack, group)

@@ -212,6 +212,12 @@ FAULTS: list[tuple[Policy, Callable[[Cloud], None], str]] = [
         "for ever",
     ),
     (policies.logs_end, _drop(_FUNCTION, "aurion-dev/Workers", "LoggingConfig"), "no log group"),
+    (policies.logs_end, _remove("AWS::Logs::LogGroup", _DATA), "Database makes a log group"),
+    (
+        policies.logs_end,
+        _remove("AWS::Logs::LogGroup", "aurion-prod/Agent", "ClusterFigures"),
+        "makes a log group",
+    ),
     (
         policies.every_hop_has_its_minimum,
         _put("AWS::ApiGateway::RestApi", "aurion-dev/Api", "SecurityPolicy", "TLS_1_0"),
