@@ -482,7 +482,7 @@ def test_no_table_of_days_or_hours_is_forgotten(database: Database, postgres: Po
 
 
 def test_runs_that_are_killed_at_any_moment_leave_nothing_undone(aws: Aws, tenant: Tenant) -> None:
-    planted = killed_retention.plant(aws, tenant, recordings=200, kept_days=7, seed=11)
-    outcome = killed_retention.run_and_kill(tenant, planted, kills=3, seed=12)
+    planted = killed_retention.plant(aws, tenant, recordings=120, kept_days=7, seed=11)
+    outcome = killed_retention.run_and_kill(tenant, planted, kills=2, seed=12)
     assert outcome.broken == []
     assert outcome.kills

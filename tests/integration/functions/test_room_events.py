@@ -95,16 +95,16 @@ def _forged(body: bytes) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.parametrize("how", sorted(_forged(b"{}")))
-def test_a_forged_event_is_refused_and_leaves_nothing(
-    how: str, tenant: Tenant, capfd: pytest.CaptureFixture[str]
+def test_forged_events_are_refused_and_leave_nothing(
+    tenant: Tenant, capfd: pytest.CaptureFixture[str]
 ) -> None:
     body = room_event("room_started", room="call-x", tenant_id=tenant.tenant_id, **CALLER_CAME)
-    assert invoke("livekit_webhook", _forged(body)[how])["statusCode"] == 403
-    assert events(tenant) == 0
-    told = "".join(capfd.readouterr())
-    assert "Forged" in told
-    assert "612345678" not in told
+    for how, event in _forged(body).items():
+        assert (how, invoke("livekit_webhook", event)["statusCode"]) == (how, 403)
+        assert (how, events(tenant)) == (how, 0)
+        told = "".join(capfd.readouterr())
+        assert "Forged" in told
+        assert "612345678" not in told, how
 
 
 def test_two_megabytes_are_too_many(tenant: Tenant) -> None:
