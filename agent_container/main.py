@@ -5,6 +5,7 @@ LIVEKIT_API_SECRET set. SIGTERM takes no more calls and ends when the last one i
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
@@ -144,6 +145,9 @@ async def serve(ctx: JobContext) -> None:
 
 async def _serve(ctx: JobContext) -> None:
     errand, call_id = watching.errand_of(ctx.job.metadata, ctx.local_participant_identity)
+    # Beside the way into the room, which takes as long.
+    looking = asyncio.create_task(asyncio.to_thread(_look_up, errand.tenant_id, call_id))
+    looking.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
         await ctx.connect()
         caller = await _caller(ctx)
@@ -151,19 +155,20 @@ async def _serve(ctx: JobContext) -> None:
             logger.warning("nobody came into the room", extra={"call": str(call_id)})
             await rooms.end(ctx.room.name)
         else:
-            await _serve_caller(ctx.room, caller, errand, call_id)
+            call, tenant = await looking
+            await _serve_caller(ctx.room, caller, call, tenant, resume=errand.resume is not None)
     except AurionError:
         # The telephone side notices that the call was cut off and offers what it can.
         logger.exception("a call could not be served", extra={"call": str(call_id)})
         await rooms.end(ctx.room.name)
     finally:
+        looking.cancel()
         ctx.shutdown("the call is over")
 
 
 async def _serve_caller(
-    room: rtc.Room, caller: rtc.RemoteParticipant, errand: Errand, call_id: UUID
+    room: rtc.Room, caller: rtc.RemoteParticipant, call: Call, tenant: Tenant, *, resume: bool
 ) -> None:
-    call, tenant = await asyncio.to_thread(_look_up, errand.tenant_id, call_id)
     line = RoomLine(room, caller, calling_number=call.calling_number)
     speech = SpeechClient(settings.speech_socket)
     deps = Deps(
@@ -171,7 +176,6 @@ async def _serve_caller(
         providers=providers.from_config(Config.from_environment(), speech),
         recordings=Path(settings.recordings_folder),
     )
-    resume = errand.resume is not None
     events = Succession(room) if resume else None
     try:
         await run_call(line, call=call, tenant=tenant, deps=deps, events=events, resume=resume)
@@ -203,7 +207,11 @@ def _admit(errand: Errand, room: str) -> UUID:
 
 def _look_up(tenant_id: UUID, call_id: UUID) -> tuple[Call, Tenant]:
     with database.tenant_transaction(tenant_id) as conn:
-        return calls.get(conn, call_id), tenants.get(conn)
+        call, tenant = calls.get(conn, call_id), tenants.get(conn)
+    if tenant.itsm_secret:
+        with contextlib.suppress(AurionError):
+            secrets.get(tenant.itsm_secret)  # remembered until the call asks for it
+    return call, tenant
 
 
 class PersonalDataFilter(logging.Filter):

@@ -5,6 +5,7 @@ hear nothing, and most of all the caller whose agent has just died.
 """
 
 import boto3
+from aurion import tls
 from aurion.itsm import demo_desk
 from aurion.lexicons import lexicon
 
@@ -15,6 +16,7 @@ from agent_container.engine import answers, cues
 __all__ = ["boto3", "call", "demo_desk"]
 
 providers.paid_models(Config.from_environment())
+tls.outbound_context()
 for _language in phrases.LANGUAGES:
     phrases.keys(_language)
     answers.in_language(_language)
