@@ -40,7 +40,7 @@ def apply(
     listed = operate("telephony.companies", {}, env=env)["companies"]
     voice_secret = None if env is None else f"aurion/{env}/livekit"
     twilio_secret = None if env is None else f"aurion/{env}/twilio"
-    url = hooks_url or (settings().hooks_url if env is None else _hooks_url(env))
+    url = hooks_url or (settings().hooks_url if env is None else find_hooks_url(env))
     if not url.startswith("https://"):
         raise typer.BadParameter(f"Twilio can't reach {url}: name an address with --hooks-url.")
     done = asyncio.run(
@@ -59,7 +59,7 @@ def apply(
         console.print(f"[yellow]{line}[/]")
 
 
-def _hooks_url(env: str) -> str:
+def find_hooks_url(env: str) -> str:
     """Ask the function that answers Twilio by which address it checks signatures."""
     function = f"aurion-{env}-twilio-voice"
     try:
@@ -70,4 +70,7 @@ def _hooks_url(env: str) -> str:
         raise CloudRefused(
             f"{function} can't be read: {refusal.code or 'AWS does not answer'}."
         ) from None
-    return str(found["Environment"]["Variables"]["HOOKS_URL"])
+    url = found.get("Environment", {}).get("Variables", {}).get("HOOKS_URL")
+    if not url:
+        raise CloudRefused(f"{function} doesn't say its address: name it with --hooks-url.")
+    return str(url)
