@@ -39,9 +39,9 @@ synth: layers ## Make the cloud's templates; any finding of three gates fails it
 	$(RUN) --all-groups cfn-lint
 
 # ENV is dev or prod, STACKS one of its stacks or all; docs/deploy.md has the way from an empty account.
-ENV ?= dev
-STACKS ?= *
-OPTIONS ?=
+ENV = dev
+STACKS = *
+OPTIONS =
 
 diff: layers ## Say what a deployment to ENV=dev|prod would change there
 	$(RUN) --all-groups python -m infra.cdk diff 'aurion-$(ENV)/$(STACKS)' --method=template --no-notices $(OPTIONS)

@@ -16,6 +16,7 @@ from local.commands import (
     doctor,
     number,
     people,
+    prove,
     reset,
     scan,
     telephony,
@@ -47,6 +48,7 @@ app.add_typer(number.app, name="number")
 app.add_typer(telephony.app, name="telephony")
 app.command()(scan.scan)
 app.command()(doctor.doctor)
+app.command()(prove.prove)
 app.command()(reset.reset)
 
 

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row
 
 from aurion import (
     calls,
@@ -271,6 +272,23 @@ def _list_called(_: Arguments) -> Answer:
     return {"companies": [company.describe() for company in telephony.list_companies()]}
 
 
+def _describe_connection(_: Arguments) -> Answer:
+    """Say how this function's own connection is protected, as the database itself sees it."""
+    with (
+        database.system_transaction() as conn,
+        conn.cursor(row_factory=dict_row) as cursor,
+    ):
+        seen = cursor.execute(
+            """
+            SELECT s.ssl AS encrypted, s.version AS tls, s.cipher, s.bits,
+                current_setting('server_version') AS server
+            FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid()
+            """
+        ).fetchone()
+    assert seen is not None
+    return seen
+
+
 def _describe_call(conn: database.Connection, call: Call) -> Answer:
     lasted = None
     if call.ended_at and call.answered_at:
@@ -336,4 +354,5 @@ _COMMANDS: dict[str, Callable[[Arguments], Answer]] = {
     "calls.list": _list_calls,
     "calls.show": _show_call,
     "telephony.companies": _list_called,
+    "database.connection": _describe_connection,
 }
