@@ -1,20 +1,20 @@
 """What must hold of everything deployed: each policy returns the faults it finds in a cloud."""
 
-import json
 import re
 from collections.abc import Callable
-from dataclasses import fields
-from typing import Any
-
-from aurion.function_table import Function
-from aurion.settings import Settings
 
 from infra import boundary
 from tests.infra.clouds import REGION, Cloud, Json, Resource, listed, plain, statements, strings
+from tests.infra.references import at, named, queue_name, references, variables_of
+from tests.infra.table_policies import (
+    environments_are_settings,
+    every_alarm_helps,
+    every_route_leads_somewhere,
+    functions_are_the_table,
+)
 
 type Policy = Callable[[Cloud], list[str]]
 
-SETTINGS = {field.name.upper() for field in fields(Settings)}
 STATEFUL = {
     "AWS::CloudTrail::Trail",
     "AWS::KMS::Key",
@@ -76,10 +76,10 @@ def all_is_encrypted(cloud: Cloud) -> list[str]:
     faults: list[str] = []
     for resource in cloud.resources(*_KEY_OF):
         for path in _KEY_OF[resource.kind]:
-            if not _is_our_key(cloud, resource, _at(resource.properties, path)):
+            if not _is_our_key(cloud, resource, at(resource.properties, path)):
                 faults.append(f"{resource.where} has no key of ours in {path}")
     for bucket in cloud.resources("AWS::S3::Bucket"):
-        rules = _at(bucket.properties, "BucketEncryption.ServerSideEncryptionConfiguration") or [{}]
+        rules = at(bucket.properties, "BucketEncryption.ServerSideEncryptionConfiguration") or [{}]
         default = rules[0].get("ServerSideEncryptionByDefault", {})
         ours = _is_our_key(cloud, bucket, default.get("KMSMasterKeyID"))
         if default.get("SSEAlgorithm") != "aws:kms" or not ours:
@@ -120,7 +120,7 @@ def logs_end(cloud: Cloud) -> list[str]:
             if group.format(resource.properties.get(name)) not in names:
                 faults.append(f"{resource.where} makes a log group by itself")
     for function in cloud.resources("AWS::Lambda::Function"):
-        group = _at(function.properties, "LoggingConfig.LogGroup")
+        group = at(function.properties, "LoggingConfig.LogGroup")
         found = cloud.target(function.stack, group)
         if found is None or found.kind != "AWS::Logs::LogGroup":
             faults.append(f"{function.where} writes to no log group of ours")
@@ -172,7 +172,7 @@ def every_hop_has_its_minimum(cloud: Cloud) -> list[str]:
         if found is None:
             faults.append(f"{cluster.where} has no parameters of ours")
     for function in cloud.resources("AWS::Lambda::Function"):
-        variables = _variables(function)
+        variables = variables_of(function)
         if "DATABASE_HOST" in variables and not variables.get("DATABASE_SSLROOTCERT"):
             faults.append(f"{function.where} knows no authority for the database")
         if variables.get("DATABASE_SSLMODE", "verify-full") != "verify-full":
@@ -212,7 +212,7 @@ def access_logs_know_nobody(cloud: Cloud) -> list[str]:
     """Access logs hold no address, agent, query or body; execution logs are off."""
     faults: list[str] = []
     for stage in cloud.resources("AWS::ApiGateway::Stage"):
-        text = _at(stage.properties, "AccessLogSetting.Format") or ""
+        text = at(stage.properties, "AccessLogSetting.Format") or ""
         unknown = set(re.findall(r"\$context\.([A-Za-z.]+)", text)) - _ACCESS_LOG
         if unknown or not text:
             faults.append(f"{stage.where} logs {sorted(unknown) or 'nothing'}")
@@ -298,15 +298,15 @@ def every_queue_is_watched(cloud: Cloud) -> list[str]:
         for alarm in cloud.resources("AWS::CloudWatch::Alarm")
         if alarm.properties.get("MetricName") == "ApproximateNumberOfMessagesVisible"
         for dimension in [
-            {**d, "Value": _queue_name(cloud, alarm.stack, d["Value"])}
+            {**d, "Value": queue_name(cloud, alarm.stack, d["Value"])}
             for d in alarm.properties["Dimensions"]
         ]
     }
     dead: set[str] = set()
     for resource in cloud.resources():
         for text in ("deadLetterTargetArn", "DeadLetterConfig"):
-            for value in _named(resource.properties, text):
-                for reference in _references(value):
+            for value in named(resource.properties, text):
+                for reference in references(value):
                     found = cloud.target(resource.stack, reference)
                     if found is not None and found.kind == "AWS::SQS::Queue":
                         dead.add(found.where)
@@ -325,113 +325,6 @@ def every_queue_is_watched(cloud: Cloud) -> list[str]:
                     for q in cloud.resources("AWS::SQS::Queue", stack=f"{environment.prefix}/")
                 ):
                     faults.append(f"{expected} of the table does not exist")
-    return faults
-
-
-def every_alarm_helps(cloud: Cloud) -> list[str]:
-    """Each alarm reaches somebody and names its page, each alarm of the table exists."""
-    faults: list[str] = []
-    for alarm in cloud.resources("AWS::CloudWatch::Alarm"):
-        page = re.search(r"docs/runbooks/([a-z0-9-]+)\.md", alarm.properties["AlarmDescription"])
-        if page is None or page[1] not in cloud.runbooks:
-            faults.append(f"{alarm.where} has no page {page[1] if page else ''}")
-        if not alarm.properties.get("AlarmActions"):
-            faults.append(f"{alarm.where} tells nobody")
-    for environment in cloud.environments.values():
-        names = {
-            alarm.properties["AlarmName"]
-            for alarm in cloud.resources("AWS::CloudWatch::Alarm", stack=f"{environment.prefix}/")
-        }
-        for function in cloud.table.functions:
-            for alarm in function.alarms:
-                name = f"{environment.function_name(function.name)}-{alarm.metric}"
-                if name not in names:
-                    faults.append(f"{name} of the table does not exist")
-    return faults
-
-
-def functions_are_the_table(cloud: Cloud) -> list[str]:
-    """Folders, table and templates have the same functions, made as the table says."""
-    faults = [
-        f"functions/{name} is in the folder or in the table, not in both"
-        for name in cloud.folders ^ {function.name for function in cloud.table.functions}
-    ]
-    for environment in cloud.environments.values():
-        made = {
-            str(function.properties.get("FunctionName")): function
-            for function in cloud.resources("AWS::Lambda::Function", stack=f"{environment.prefix}/")
-        }
-        wanted = {environment.function_name(f.name): f for f in cloud.table.functions}
-        for name in made.keys() ^ wanted.keys():
-            faults.append(f"{name} is in a template or in the table, not in both")
-        for name in made.keys() & wanted.keys():
-            faults += _differences(wanted[name], made[name])
-    return faults
-
-
-def environments_are_settings(cloud: Cloud) -> list[str]:
-    """Each function gets the variables of its entry: settings all of them, and not one more."""
-    faults: list[str] = []
-    for environment in cloud.environments.values():
-        for entry in cloud.table.functions:
-            for function in cloud.resources(
-                "AWS::Lambda::Function", stack=f"{environment.prefix}/"
-            ):
-                if function.properties.get("FunctionName") != environment.function_name(entry.name):
-                    continue
-                variables = _variables(function)
-                for name in variables.keys() ^ set(entry.environment):
-                    faults.append(f"{function.where}: {name} is in the table or there, not in both")
-                for name in variables.keys() - SETTINGS:
-                    faults.append(f"{function.where}: the settings know no {name}")
-                for name, value in variables.items():
-                    if value in ("", None):
-                        faults.append(f"{function.where}: {name} is empty")
-    return faults
-
-
-def every_route_leads_somewhere(cloud: Cloud) -> list[str]:
-    """Each route, schedule and queue of the table leads to its function, and no other does."""
-    faults: list[str] = []
-    for environment in cloud.environments.values():
-        stack = f"{environment.prefix}/"
-        routes = _routes(cloud, stack)
-        wanted = {
-            function.route: environment.function_name(function.name)
-            for function in cloud.table.functions
-            if function.route
-        }
-        for route in routes.keys() | wanted.keys():
-            if routes.get(route) != wanted.get(route):
-                faults.append(f"{stack} {route} leads to {routes.get(route)}")
-        schedules = {
-            _function_name(cloud, s, s.properties["Target"]["Arn"]): s.properties[
-                "ScheduleExpression"
-            ]
-            for s in cloud.resources("AWS::Scheduler::Schedule", stack=stack)
-            if s.properties.get("State", "ENABLED") == "ENABLED"
-        }
-        expected = {
-            environment.function_name(f.name): f.schedule
-            for f in cloud.table.functions
-            if f.schedule
-        }
-        if schedules != expected:
-            faults.append(f"{stack} schedules {schedules}, not {expected}")
-        consumers = {
-            _queue_name(cloud, m.stack, m.properties["EventSourceArn"]): _function_name(
-                cloud, m, m.properties["FunctionName"]
-            )
-            for m in cloud.resources("AWS::Lambda::EventSourceMapping", stack=stack)
-            if "ReportBatchItemFailures" in listed(m.properties.get("FunctionResponseTypes"))
-        }
-        due = {
-            environment.queue_name(f.queue): environment.function_name(f.name)
-            for f in cloud.table.functions
-            if f.queue
-        }
-        if consumers != due:
-            faults.append(f"{stack} consumes {consumers}, not {due}")
     return faults
 
 
@@ -473,13 +366,6 @@ POLICIES: list[Policy] = [
 _BLOCKS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
 
 
-def _at(properties: Json, path: str) -> Any:
-    value: Any = properties
-    for step in path.split("."):
-        value = value.get(step) if isinstance(value, dict) else None
-    return value
-
-
 def _is_our_key(cloud: Cloud, resource: Resource, value: object) -> bool:
     found = cloud.target(resource.stack, value)
     return found is not None and found.kind == "AWS::KMS::Key"
@@ -489,104 +375,3 @@ def _denies(statement: Json, operator: str, key: str, value: str) -> bool:
     condition = statement.get("Condition", {}).get(operator, {})
     everybody = statement.get("Principal") in ("*", {"AWS": "*"})
     return everybody and str(condition.get(key)) == value
-
-
-def _variables(function: Resource) -> Json:
-    return function.properties.get("Environment", {}).get("Variables", {})
-
-
-def _differences(entry: Function, function: Resource) -> list[str]:
-    properties = function.properties
-    found = {
-        "Architectures": properties.get("Architectures"),
-        "Handler": properties.get("Handler"),
-        "MemorySize": properties.get("MemorySize"),
-        "ReservedConcurrentExecutions": properties.get("ReservedConcurrentExecutions"),
-        "Runtime": properties.get("Runtime"),
-        "Timeout": properties.get("Timeout"),
-        "Tracing": _at(properties, "TracingConfig.Mode"),
-        "Layers": len(properties.get("Layers", [])),
-        "InVpc": bool(_at(properties, "VpcConfig.SubnetIds")),
-        "DeadLetters": "DeadLetterConfig" in properties,
-    }
-    wanted = {
-        "Architectures": ["arm64"],
-        "Handler": "handler.handler",
-        "MemorySize": entry.memory_mb,
-        "ReservedConcurrentExecutions": entry.reserved_concurrency,
-        "Runtime": "python3.13",
-        "Timeout": entry.timeout_s,
-        "Tracing": "Active",
-        "Layers": len(entry.layers),
-        "InVpc": True,
-        "DeadLetters": "schedule" in entry.triggers,
-    }
-    return [
-        f"{function.where} has {name} {found[name]}, not {wanted[name]}"
-        for name in wanted
-        if found[name] != wanted[name]
-    ]
-
-
-def _routes(cloud: Cloud, stack: str) -> dict[str, str | None]:
-    parts = {
-        resource.logical_id: resource
-        for resource in cloud.resources("AWS::ApiGateway::Resource", stack=stack)
-    }
-
-    def path_of(reference: Json) -> str:
-        parent = parts.get(reference.get("Ref", ""))
-        if parent is None:
-            return ""
-        return path_of(parent.properties["ParentId"]) + "/" + parent.properties["PathPart"]
-
-    routes: dict[str, str | None] = {}
-    for method in cloud.resources("AWS::ApiGateway::Method", stack=stack):
-        path = path_of(method.properties["ResourceId"]) or "/"
-        name = _function_name(cloud, method, method.properties["Integration"].get("Uri"))
-        verb = method.properties["HttpMethod"]
-        allowed = any(
-            f"/{verb}{path}" in plain(permission.properties["SourceArn"])
-            and _function_name(cloud, permission, permission.properties["FunctionName"]) == name
-            for permission in cloud.resources("AWS::Lambda::Permission", stack=method.stack)
-        )
-        routes[f"{verb} {path}"] = name if allowed else None
-    return routes
-
-
-def _function_name(cloud: Cloud, resource: Resource, value: object) -> str | None:
-    for reference in _references(value):
-        found = cloud.target(resource.stack, reference)
-        if found is not None and found.kind == "AWS::Lambda::Function":
-            return str(found.properties["FunctionName"])
-    return None
-
-
-def _queue_name(cloud: Cloud, stack: str, value: object) -> str:
-    for reference in _references(value):
-        found = cloud.target(stack, reference)
-        if found is not None and found.kind == "AWS::SQS::Queue":
-            return str(found.properties["QueueName"])
-    return plain(value).rsplit(":", 1)[-1]
-
-
-def _references(value: object) -> list[Json]:
-    """Every reference in a value, the outermost first."""
-    if isinstance(value, list):
-        return [reference for inner in value for reference in _references(inner)]
-    if not isinstance(value, dict):
-        return []
-    if value.keys() & {"Ref", "Fn::GetAtt", "Fn::GetStackOutput"}:
-        return [value]
-    return [reference for inner in value.values() for reference in _references(inner)]
-
-
-def _named(value: object, name: str) -> list[object]:
-    if isinstance(value, str) and name in value:
-        return [json.loads(value)] if value.startswith("{") else []
-    if isinstance(value, list):
-        return [found for inner in value for found in _named(inner, name)]
-    if not isinstance(value, dict):
-        return []
-    here = [inner for key, inner in value.items() if key == name]
-    return here + [found for inner in value.values() for found in _named(inner, name)]
