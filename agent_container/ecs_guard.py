@@ -146,8 +146,6 @@ class Guard:
             self._leave()
 
     def _is_busy(self) -> bool:
-        if self._draining is not None and not self._draining.done():
-            return True
         accepted_s = self._clock() - self._accepted_at
         return bool(self._worker.active_jobs) or accepted_s < _ACCEPTED_S
 
