@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 from local import aws as local_aws
 from local.aws import Aws
 from local.gateway.process import GatewayProcess, start_gateway
+
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients of loopback: to read the machine's authorities takes longer than most requests."""
 
 TABLE_ENTRY = """
 [[function]]

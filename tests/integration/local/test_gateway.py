@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from local.gateway.process import GatewayNotStarted, GatewayProcess
-from tests.gateways import add_function, gateway_over, log_lines
+from tests.gateways import NO_TLS, add_function, gateway_over, log_lines
 
 TELL = """
 import json, os
@@ -95,7 +95,9 @@ def gateway(folder: Path) -> Iterator[GatewayProcess]:
 
 
 def ask(gateway: GatewayProcess, path: str, method: str = "GET", **options: Any) -> httpx2.Response:
-    return httpx2.request(method, gateway.hooks_url + path, trust_env=False, timeout=20, **options)
+    return httpx2.request(
+        method, gateway.hooks_url + path, trust_env=False, verify=NO_TLS, timeout=20, **options
+    )
 
 
 def test_handler_gets_an_event_of_api_gateway(gateway: GatewayProcess) -> None:
