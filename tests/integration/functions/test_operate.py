@@ -194,5 +194,9 @@ def test_the_newest_migration_is_brought_to_an_empty_database(
     assert invoke("migrate_database", {"RequestType": "Update"})["Data"] == {"Applied": ""}
     with psycopg.connect(postgres.admin_dsn(name)) as conn:
         row = conn.execute("SELECT count(*) FROM aurion_migrations.applied").fetchone()
-    assert row == (len(first),)
+        assert row == (len(first),)
+        conn.execute("INSERT INTO aurion_migrations.applied VALUES ('9999_of_a_newer_release', '')")
+    # A release that is taken back meets what a newer one has added, and runs on it.
+    back = invoke("migrate_database", {"RequestType": "Update"})
+    assert (back["Status"], back["Data"]) == ("SUCCESS", {"Applied": ""})
     postgres.drop_database(name)

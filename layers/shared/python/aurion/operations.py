@@ -6,6 +6,7 @@ the same command to the function `operate`, which calls them there. So both do t
 
 import base64
 import io
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -33,6 +34,7 @@ from aurion.database import migrate
 from aurion.errors import (
     AurionError,
     CallNotFound,
+    DatabaseAhead,
     DatabaseUnavailable,
     OperationUnknown,
     RecordingNotFound,
@@ -42,6 +44,8 @@ from aurion.errors import (
 )
 from aurion.settings import settings
 from aurion.tenants import Tenant
+
+logger = logging.getLogger(__name__)
 
 type Arguments = Mapping[str, Any]
 type Answer = dict[str, Any]
@@ -86,7 +90,7 @@ def commands() -> set[str]:
 def migrate_database() -> list[str]:
     """Bring the database to the newest migration as its administrator; returns what was applied.
 
-    A database that was asleep is waited for.
+    A database that was asleep is waited for. One that a newer release has migrated is left alone.
 
     Raises:
         DatabaseUnavailable: It does not answer.
@@ -112,6 +116,11 @@ def migrate_database() -> list[str]:
     _wait_for(dsn)
     try:
         return migrate.migrate(dsn)
+    except DatabaseAhead:
+        # A release is being taken back. Migrations only add, so it runs on what a newer one added;
+        # refused, CloudFormation could not go back at all.
+        logger.warning("the database is newer than this release")
+        return []
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable from error
 
