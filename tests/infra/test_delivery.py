@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from infra.layers import ROOT
+from tests.infra.clouds import Cloud
 
 type Json = dict[str, Any]
 
@@ -238,3 +239,39 @@ def _allowed(account: Json, role: str) -> Json:
 def _boundary(account: Json, sid: str) -> Json:
     statements = account["Resources"]["Boundary"]["Properties"]["PolicyDocument"]["Statement"]
     return next(statement for statement in statements if statement["Sid"] == sid)
+
+
+# What CloudFormation calls a service, where IAM calls it otherwise than in small letters.
+_IN_IAM = {
+    "applicationautoscaling": "application-autoscaling",
+    "certificatemanager": "acm",
+}
+
+
+def unreachable(account: Json, kinds: set[str]) -> set[str]:
+    """Services of the templates that CloudFormation's role could not reach."""
+    boundary = account["Resources"]["Boundary"]["Properties"]["PolicyDocument"]["Statement"]
+    reached = {
+        action.partition(":")[0]
+        for statement in boundary
+        if statement["Effect"] == "Allow"
+        for action in (
+            statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        )
+    }
+    services = {kind.split("::")[1].lower() for kind in kinds if kind.startswith("AWS::")}
+    return {_IN_IAM.get(service, service) for service in services - {"cdk"}} - reached
+
+
+def test_a_deployment_reaches_every_service_of_the_templates(cloud: Cloud) -> None:
+    kinds = {resource.kind for resource in cloud.resources()}
+    assert unreachable(read_account(), kinds) == set()
+    assert unreachable(read_account(), {*kinds, "AWS::DynamoDB::Table"}) == {"dynamodb"}
+
+
+def test_a_deployment_makes_roles_of_the_names_it_may(cloud: Cloud) -> None:
+    """CloudFormation begins a role's name with its stack's, unless it is named."""
+    for name in cloud.names:
+        assert name.startswith("aurion-")
+    for role in cloud.resources("AWS::IAM::Role"):
+        assert str(role.properties.get("RoleName", "aurion-")).startswith("aurion-")
