@@ -37,6 +37,8 @@ TABLES = (
     "outbox_messages",
     "audit_events",
     "tenant_cells",
+    "phone_lines",
+    "recording_deletions",
 )
 
 
@@ -94,6 +96,13 @@ def fill(conn: psycopg.Connection) -> None:
             (call, person),
         ),
         ("INSERT INTO aurion.tenant_cells DEFAULT VALUES", ()),
+        ("INSERT INTO aurion.phone_lines (line_id) VALUES ('CA1')", ()),
+        (
+            "INSERT INTO aurion.recording_deletions"
+            " (call_id, reason, retention_days, recorded_at, had_object)"
+            " VALUES (%s, 'retention', 90, now(), true)",
+            (call,),
+        ),
     ):
         conn.execute(statement, values)  # type: ignore[arg-type]
 
@@ -180,7 +189,7 @@ def test_rows_of_another_company_cannot_be_written(filled: Tenant, other_tenant:
             conn.execute(statement, {"other": other_tenant.tenant_id})  # type: ignore[arg-type]
     with tenant_transaction(other_tenant.tenant_id) as conn:
         for table in TABLES:
-            if table not in ("tenants", "audit_events"):
+            if table not in ("tenants", "audit_events", "recording_deletions"):
                 statement = sql.SQL("DELETE FROM aurion.{}").format(sql.Identifier(table))
                 assert conn.execute(statement).rowcount == 0
     with tenant_transaction(filled.tenant_id) as conn:
