@@ -3,6 +3,7 @@
 import pytest
 
 from tests.function_handlers import invoke
+from tests.integration.functions.test_operate import aurion, lambda_api
 
 pytestmark = pytest.mark.usefixtures("aws", "database")
 
@@ -13,3 +14,14 @@ def test_the_database_says_how_the_connection_is_protected() -> None:
     assert said["encrypted"] is False
     assert said["tls"] is None
     assert said["server"].split(".")[0] == "18"
+
+
+def test_what_is_in_the_clear_is_no_proof() -> None:
+    with lambda_api() as endpoint:
+        told = aurion(endpoint, "prove", "--env", "dev", "--tenant", "x", "--no-call")
+    assert "FAIL the database is spoken to over TLS 1.3 the connection is in the clear" in (
+        " ".join(told.stdout.decode().split())
+    )
+    # And the rest of the environment isn't there to be asked.
+    assert told.returncode == 1
+    assert b"aurion-dev-twilio-voice" in told.stderr
