@@ -7,13 +7,15 @@ import unicodedata
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import quote_from_bytes
 
-from local.scan.spoken import LANGUAGES, ways_to_say, words_for
+from local.scan.spoken import LANGUAGES, digit_words, ways_to_say, words_for
 
 _FIELD_GAP = b"\n----------------\n"
 """Put between values that only lie beside each other because we read them so."""
 
+_NUMBERS = re.compile(rb"[0-9](?:[^0-9a-z]{0,6}[0-9]){2,}")
 _MOST_UNPACKED = 32 * 1024 * 1024
 
 
@@ -23,6 +25,7 @@ class Canary:
 
     number: int
     is_code: bool
+    is_number: bool
     plain: tuple[tuple[str, bytes], ...]
     patterns: tuple[tuple[str, re.Pattern[bytes]], ...]
     folded: tuple[tuple[str, bytes], ...]
@@ -81,6 +84,7 @@ def canary(value: str, number: int = 1) -> Canary:
     return Canary(
         number,
         is_code,
+        compact.isdigit(),
         tuple((form, text) for text, form in plain.items()),
         tuple(patterns),
         tuple((form, text) for text, form in folded.items()),
@@ -106,8 +110,13 @@ def find(data: bytes, canaries: Iterable[Canary], *, unpack: bool = True) -> set
     for view in views:
         lower = view.lower()
         collapsed = _collapse_bytes(lower)
+        numbers = _stretches(_NUMBERS, lower, before=2, after=1)
+        said = _stretches(_numbers_said(), collapsed, before=48, after=48)
         for wanted in canaries:
             found |= _find_one(view, lower, collapsed, wanted)
+            # Where no number stands, no pattern of a number has to be tried.
+            found |= _find_patterns(wanted.patterns, numbers if wanted.is_number else lower, wanted)
+            found |= _find_patterns(wanted.mixed, said if wanted.is_number else collapsed, wanted)
     if unpack:
         for inner in _unpacked(data):
             found |= {
@@ -141,16 +150,29 @@ def _find_one(view: bytes, lower: bytes, collapsed: bytes, wanted: Canary) -> se
     for form, text in wanted.exact:
         if text in view:
             found.add(Found(wanted.number, form))
-    for form, pattern in wanted.patterns:
-        if pattern.search(lower):
-            found.add(Found(wanted.number, form))
-    for form, pattern in wanted.mixed:
-        if pattern.search(collapsed):
-            found.add(Found(wanted.number, form))
     for form, text in wanted.spoken:
         if text in collapsed:
             found.add(Found(wanted.number, form))
     return found
+
+
+def _find_patterns(
+    patterns: Iterable[tuple[str, re.Pattern[bytes]]], text: bytes, wanted: Canary
+) -> set[Found]:
+    return {Found(wanted.number, form) for form, pattern in patterns if pattern.search(text)}
+
+
+def _stretches(pattern: re.Pattern[bytes], text: bytes, *, before: int, after: int) -> bytes:
+    """Return the places where a pattern matches, with so much text around each."""
+    spans = (match.span() for match in pattern.finditer(text))
+    return join(text[max(0, start - before) : end + after] for start, end in spans)
+
+
+@cache
+def _numbers_said() -> re.Pattern[bytes]:
+    words = sorted(map(collapse, digit_words()), key=len, reverse=True)
+    ways = b"|".join(map(re.escape, dict.fromkeys(filter(None, words))))
+    return re.compile(b"(?:[0-9]|%s){3,}" % ways)
 
 
 def _stands_alone(lower: bytes, text: bytes) -> bool:

@@ -37,6 +37,11 @@ def words_for(character: str) -> Iterator[tuple[str, list[str]]]:
         yield language, [word, *itertools.chain.from_iterable(others)]
 
 
+def digit_words() -> set[str]:
+    """Give every word of every language that may stand for a digit."""
+    return {word for digit in "0123456789" for _, words in words_for(digit) for word in words}
+
+
 def _ways(value: str, lexicon: dict[str, Any]) -> Iterator[list[str]]:
     nato = _lexicon()["nato"]["letters"]
     for spell in (lambda c: c, lambda c: nato[ord(c) - 97]):
