@@ -111,7 +111,7 @@ def find(data: bytes, canaries: Iterable[Canary], *, unpack: bool = True) -> set
         lower = view.lower()
         collapsed = _collapse_bytes(lower)
         numbers = _stretches(_NUMBERS, lower, before=2, after=1)
-        said = _stretches(_numbers_said(), collapsed, before=48, after=48)
+        said = _stretches(_digit_beside_word(), collapsed, before=48, after=48)
         for wanted in canaries:
             found |= _find_one(view, lower, collapsed, wanted)
             # Where no number stands, no pattern of a number has to be tried.
@@ -164,15 +164,20 @@ def _find_patterns(
 
 def _stretches(pattern: re.Pattern[bytes], text: bytes, *, before: int, after: int) -> bytes:
     """Return the places where a pattern matches, with so much text around each."""
-    spans = (match.span() for match in pattern.finditer(text))
-    return join(text[max(0, start - before) : end + after] for start, end in spans)
+    spans: list[list[int]] = []
+    for match in pattern.finditer(text):
+        start, end = max(0, match.start() - before), match.end() + after
+        if spans and start <= spans[-1][1]:
+            spans[-1][1] = end
+        else:
+            spans.append([start, end])
+    return join(text[start:end] for start, end in spans)
 
 
 @cache
-def _numbers_said() -> re.Pattern[bytes]:
-    words = sorted(map(collapse, digit_words()), key=len, reverse=True)
-    ways = b"|".join(map(re.escape, dict.fromkeys(filter(None, words))))
-    return re.compile(b"(?:[0-9]|%s){3,}" % ways)
+def _digit_beside_word() -> re.Pattern[bytes]:
+    words = b"|".join(map(re.escape, sorted(set(filter(None, map(collapse, digit_words()))))))
+    return re.compile(b"[0-9](?:%s)|(?:%s)[0-9]" % (words, words))
 
 
 def _stands_alone(lower: bytes, text: bytes) -> bool:
