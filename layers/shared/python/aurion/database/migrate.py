@@ -129,8 +129,10 @@ def _make_roles(conn: psycopg.Connection) -> None:
 
 def _make_schema(conn: psycopg.Connection) -> None:
     conn.execute("CREATE SCHEMA IF NOT EXISTS aurion")
-    conn.execute("GRANT USAGE ON SCHEMA aurion"
-        " TO aurion_app, aurion_system, aurion_router, aurion_provisioner")
+    conn.execute(
+        "GRANT USAGE ON SCHEMA aurion"
+        " TO aurion_app, aurion_system, aurion_router, aurion_provisioner"
+    )
     # A new function is nobody's until a migration grants it.
     conn.execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
 
