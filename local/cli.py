@@ -12,6 +12,7 @@ from aurion.errors import AurionError
 from local.commands import (
     call,
     calls,
+    cell,
     demo,
     doctor,
     number,
@@ -45,6 +46,7 @@ app.add_typer(calls.app, name="calls")
 app.add_typer(people.app, name="people")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(number.app, name="number")
+app.add_typer(cell.app, name="cell")
 app.add_typer(telephony.app, name="telephony")
 app.command()(scan.scan)
 app.command()(doctor.doctor)

@@ -60,6 +60,14 @@ def test_a_company_its_number_and_its_people(capfd: pytest.CaptureFixture[str]) 
         assert value not in told
 
 
+def test_a_company_gets_agents_of_its_own_and_gives_them_up(tenant: Tenant) -> None:
+    assert not done("cell.show", tenant=tenant.name)["wanted"]
+    wanted = done("cell.want", tenant=tenant.name, min_tasks=2, max_tasks=6)
+    assert (wanted["wanted"], wanted["state"], wanted["max_tasks"]) == (True, "waiting", 6)
+    assert done("cell.show", tenant=tenant.name) == wanted
+    assert not done("cell.give_up", tenant=tenant.name)["wanted"]
+
+
 def test_calls_are_listed_and_shown(tenant: Tenant) -> None:
     with tenant_transaction(tenant.tenant_id) as conn:
         call = calls.claim(conn, call_id=calls.start(conn, channel="phone").id)
@@ -76,6 +84,8 @@ def test_calls_are_listed_and_shown(tenant: Tenant) -> None:
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("tenant.burn", {}, "OperationUnknown"),
     ("tenant.add", {}, "RequestMalformed"),
+    ("cell.want", {"tenant": "Meridian Works", "min_tasks": 5}, "SettingRejected"),
+    ("cell.want", {"tenant": "Meridian Works", "min_tasks": "many"}, "RequestMalformed"),
     ("tenant.add", {"name": "X", "id": "nobody"}, "RequestMalformed"),
     ("tenant.add", {"name": "X", "colour": "blue"}, "SettingRejected"),
     ("tenant.add", {"name": "X", "retention_days": 9000}, "SettingRejected"),

@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 
 from aurion import (
     calls,
+    cells,
     database,
     people,
     phone_numbers,
@@ -168,6 +169,42 @@ def _set_tenant(arguments: Arguments) -> Answer:
     with database.tenant_transaction(owner.tenant_id) as conn:
         tenant = tenants.update(conn, **cast("Any", changes))
         return _describe_tenant(tenant, phone_numbers.list_all(conn))
+
+
+def _want_cell(arguments: Arguments) -> Answer:
+    owner = find_tenant(_text(arguments, "tenant"))
+    least, most = arguments.get("min_tasks", 1), arguments.get("max_tasks", 4)
+    if not isinstance(least, int) or not isinstance(most, int):
+        raise RequestMalformed
+    if not 1 <= least <= most <= 50:
+        raise SettingRejected
+    with database.tenant_transaction(owner.tenant_id) as conn:
+        return _describe_cell(cells.want(conn, min_tasks=least, max_tasks=most))
+
+
+def _give_up_cell(arguments: Arguments) -> Answer:
+    owner = find_tenant(_text(arguments, "tenant"))
+    with database.tenant_transaction(owner.tenant_id) as conn:
+        return _describe_cell(cells.give_up(conn))
+
+
+def _show_cell(arguments: Arguments) -> Answer:
+    owner = find_tenant(_text(arguments, "tenant"))
+    with database.tenant_transaction(owner.tenant_id) as conn:
+        return _describe_cell(cells.get(conn))
+
+
+def _describe_cell(cell: cells.Cell | None) -> Answer:
+    if cell is None:
+        return {"wanted": False, "state": "gone", "taking_calls": False}
+    return {
+        "wanted": cell.wanted,
+        "state": cell.state,
+        "taking_calls": cell.taking_calls,
+        "min_tasks": cell.min_tasks,
+        "max_tasks": cell.max_tasks,
+        "stack_status": cell.stack_status,
+    }
 
 
 def _describe_tenant(tenant: Tenant, numbers: list[str]) -> Answer:
@@ -356,6 +393,9 @@ _COMMANDS: dict[str, Callable[[Arguments], Answer]] = {
     "tenant.add": _add_tenant,
     "tenant.list": _list_tenants,
     "tenant.set": _set_tenant,
+    "cell.want": _want_cell,
+    "cell.give_up": _give_up_cell,
+    "cell.show": _show_cell,
     "number.add": _add_number,
     "number.remove": _remove_number,
     "people.import": _import_people,
