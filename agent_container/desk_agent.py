@@ -85,12 +85,14 @@ class DeskAgent(Agent):
             return
         if state.verification != "verified" or state.person is None:
             return
-        self._desk.say("verify.welcome", name=state.person.name.split()[0])
+        first_name = state.person.name.split()[0]
         kept, state.kept = " ".join(state.kept), []
         if kept:
+            self._desk.say("verify.welcome", name=first_name)
             self._work(self.typed(kept))
         else:
-            self._desk.say("verify.how_can_i_help")
+            # In one breath: a pause after the thanks invites the caller to speak into the question.
+            self._desk.say("verify.welcome", "verify.how_can_i_help", name=first_name)
 
     @override
     async def on_exit(self) -> None:

@@ -40,6 +40,8 @@ from local.gateway.process import GatewayProcess, start_gateway
 from local.postgres import Database, Postgres, free_port
 from tests.gateways import NO_TLS
 
+# Long enough for somebody to notice, however fast the machine.
+_DOWN_S = 0.5
 WORKERS = 8
 _TRY_AGAIN_S = 0.2
 _MOST_TRIES = 400
@@ -425,6 +427,7 @@ def deliver(
             assert progress.acquire(timeout=120), "nothing is delivered any more"
             counted += 1
         crash(here.postgres)
+        time.sleep(_DOWN_S)
         here.postgres.start()
         told.crashes += 1
     for worker in workers:
@@ -648,6 +651,7 @@ def ring_at_once(here: Stand, *, company: Company, times: int) -> tuple[str, set
         asker.start()
     together.wait()
     crash(here.postgres)
+    time.sleep(_DOWN_S)
     here.postgres.start()
     for asker in askers:
         asker.join()

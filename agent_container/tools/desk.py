@@ -39,10 +39,14 @@ class Desk:
         """Return the company's ticket system."""
         return self.state.connector
 
-    def say(self, key: str, **slots: str) -> None:
-        """Say a fixed phrase in the call's language; what fills its slots is cleaned first."""
+    def say(self, *keys: str, **slots: str) -> None:
+        """Say fixed phrases, in one breath, in the call's language.
+
+        What fills their slots is cleaned first.
+        """
         cleaned = {name: spoken(value) for name, value in slots.items()}
-        self.voice.say(phrases.say(key, self.state.language, **cleaned))
+        said = [phrases.say(key, self.state.language, **cleaned) for key in keys]
+        self.voice.say(" ".join(said))
 
     def ask(self, tool: str, arguments: Mapping[str, str], key: str, **slots: str) -> Result:
         """Put the exact change to the caller in a fixed sentence, and wait for their own answer."""

@@ -99,12 +99,16 @@ class Watched:
         self.wrong: list[str] = []
         page.on("console", lambda message: self._console(message.type, message.text))
         page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        page.on("requestfailed", lambda request: self.wrong.append(f"failed: {request.url}"))
+        page.on("requestfailed", lambda request: self._failed(request.url, request.failure))
         page.on("response", lambda response: self._response(response.status, response.url, host))
         page.add_init_script(
             "addEventListener('securitypolicyviolation', (e) => "
             "console.error('CSP ' + e.violatedDirective + ' ' + e.blockedURI))"
         )
+
+    def _failed(self, url: str, why: str | None) -> None:
+        if why != "net::ERR_ABORTED":  # the page was left before its icon had come
+            self.wrong.append(f"failed: {url}")
 
     def _console(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):

@@ -33,7 +33,7 @@ async def test_a_caller_is_verified(company: Company, deps: Deps, said: list[str
     call = company.start_call()
     result, seen = await type_call(company, said, deps=deps, call=call)
     assert result.level == 1, str(seen)
-    assert "Thank you, Alice." in seen.agent
+    assert "Thank you, Alice. How can I help you?" in seen.agent
     assert "verified" in seen.stages
     row = company.row(call)
     assert (row.level, row.person_id) == (1, result.person_id)

@@ -89,7 +89,8 @@ async def test_a_second_call_costs_no_second_model(
     before = process.memory_info().rss
     async with SpeechClient(speech_process.socket, timeout_s=PATIENCE_S) as second:
         await asyncio.gather(talk(speech), talk(second))
-    assert process.memory_info().rss - before < 30 * 2**20
+    # The smallest of the models takes 75 MB; what two calls hold for a moment, less.
+    assert process.memory_info().rss - before < 60 * 2**20
     assert len(process.children(recursive=True)) == 0
 
 
