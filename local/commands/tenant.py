@@ -1,10 +1,11 @@
 """`aurion tenant`: the companies that have a desk."""
 
+import asyncio
 from typing import Annotated, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import typer
-from aurion import secrets
+from aurion import database, secrets, tenants
 from rich.table import Table
 
 from local.console import console, output
@@ -43,7 +44,9 @@ def add(
         arguments["itsm_url"] = running.desk_url
     added = operate("tenant.add", arguments, env=env)
     output.print(f"{added['name']} is {added['id']}")
-    if env is not None:
+    if env is None:
+        asyncio.run(_prepare_greeting(use_running().speech_socket, tenant_id))
+    else:
         console.print(f"Its ticket system's secret is read from {added['itsm_secret']}.")
 
 
@@ -61,3 +64,14 @@ def list_tenants(env: Environment = None) -> None:
             tenant["badge_format"],
         )
     output.print(table)
+
+
+async def _prepare_greeting(speech_socket: str, tenant_id: UUID) -> None:
+    """Have the greeting rendered now: in French that takes seconds, which a caller would wait."""
+    from agent_container import greetings  # takes too long to load for every command
+    from agent_container.speech.client import SpeechClient
+
+    with database.tenant_transaction(tenant_id) as conn:
+        tenant = tenants.get(conn)
+    async with SpeechClient(speech_socket) as speech:
+        await greetings.prepare(speech, tenant)

@@ -6,7 +6,6 @@ import time
 from typing import Annotated
 
 import typer
-from aurion import tenants
 from aurion.errors import DatabaseUnavailable
 from rich.panel import Panel
 
@@ -48,7 +47,6 @@ async def _tend(running: state.State) -> None:
     """Bring in what killed agents have recorded, and notice when a part has ended."""
     from agent_container import leftovers  # reads sound: too much for every command's start
 
-    await _prepare_greetings(running)
     while not (missing := state.dead_parts(running)):
         began = time.monotonic()
         with contextlib.suppress(DatabaseUnavailable):
@@ -56,12 +54,3 @@ async def _tend(running: state.State) -> None:
         await asyncio.sleep(max(0.0, _ROUND_S - (time.monotonic() - began)))
     console.print(f"[red]Ended by itself: {', '.join(missing)}. Its log is in {state.home()}.")
     raise SystemExit(1)
-
-
-async def _prepare_greetings(running: state.State) -> None:
-    from agent_container import greetings
-    from agent_container.speech.client import SpeechClient
-
-    async with SpeechClient(running.speech_socket) as speech:
-        for tenant in await asyncio.to_thread(tenants.list_all):
-            await greetings.prepare(speech, tenant)

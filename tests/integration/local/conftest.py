@@ -87,7 +87,7 @@ def _is_up(home: Path, owner: int) -> bool:
 def stop(stack: RunningStack, how: signal.Signals = signal.SIGTERM) -> int:
     """End the command and give its status."""
     stack.process.send_signal(how)
-    return stack.process.wait(60)
+    return stack.process.wait(120)
 
 
 @pytest.fixture(scope="session")
