@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from aurion import names
 from aurion.badges import read_format
-from aurion.callers import EVALUATIONS
+from aurion.callers import EVALUATIONS, alike_names
 
 from agent_container.badge_capture import capture
 from agent_container.speech import sounds
@@ -209,13 +209,9 @@ def _end(
 
 
 def _meant(everybody: Sequence[str], heard: Sequence[str]) -> list[str]:
-    """Return who would be evaluated: two people at most, as `callers.verify` has it."""
-    chosen = names.choose(everybody, list(dict.fromkeys(map(names.hear, heard))))
-    for margin in (0.06, 0.02):
-        meant = [everybody[at] for at, score in chosen if score >= chosen[0][1] - margin]
-        if len(meant) <= 2:
-            return meant
-    return []
+    """Return who would be evaluated; nobody when too many are alike."""
+    alike = alike_names(everybody, list(dict.fromkeys(map(names.hear, heard))))
+    return [everybody[at] for at in alike] if len(alike) <= 2 else []
 
 
 def _in_threes(badge: str, language: str) -> str:

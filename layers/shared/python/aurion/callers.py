@@ -209,14 +209,7 @@ def _meant(
 ) -> tuple[Sequence[_Candidate], bool]:
     """Return who may be meant, the likeliest first, and whether that is too many to evaluate."""
     found = sorted(found, key=lambda candidate: str(candidate.id))
-    meant = names.choose([candidate.name for candidate in found], guesses)
-    if not meant:
-        return (), False
-    near = [
-        [found[at] for at, score in meant if score >= meant[0][1] - margin]
-        for margin in (_MARGIN, _NARROW_MARGIN)
-    ]
-    alike = near[0] if len(near[0]) <= _MOST_HOMONYMS else near[1]
+    alike = [found[at] for at in alike_names([candidate.name for candidate in found], guesses)]
     if len(alike) <= _MOST_HOMONYMS:
         return alike, False
     if second_attribute is None:
@@ -228,6 +221,20 @@ def _meant(
         if len(digits) == 2 and candidate.phone is not None and candidate.phone.endswith(digits)
     ]
     return (alike if len(alike) <= _MOST_HOMONYMS else ()), False
+
+
+def alike_names(people: Sequence[str], guesses: Sequence[names.Heard]) -> list[int]:
+    """Return which of these names count as the one that was heard, the likeliest first.
+
+    More than two are too many to evaluate: then only those that no recogniser tells apart are left.
+    """
+    chosen = names.choose(people, guesses)
+    alike: list[int] = []
+    for margin in (_MARGIN, _NARROW_MARGIN):
+        alike = [at for at, score in chosen if score >= chosen[0][1] - margin]
+        if len(alike) <= _MOST_HOMONYMS:
+            break
+    return alike
 
 
 def _plan(meant: Sequence[_Candidate], spoken: Sequence[str]) -> list[_Evaluation]:
