@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aurion import deployments, operations, telemetry
+from aurion import deployments, releases, telemetry
 from aurion.telemetry import Event
 
 
@@ -11,7 +11,7 @@ def handler(event: Event, _context: Any) -> dict[str, Any]:
     """Migrate when a stack is created or updated; taking one down takes no table away."""
 
     def migrate() -> dict[str, str]:
-        applied = [] if event.get("RequestType") == "Delete" else operations.migrate_database()
+        applied = [] if event.get("RequestType") == "Delete" else releases.migrate_database()
         return {"Applied": ",".join(applied)}
 
     return deployments.carry_out(event, "aurion-database", migrate)

@@ -6,15 +6,11 @@ the same command to the function `operate`, which calls them there. So both do t
 
 import base64
 import io
-import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-import psycopg
-from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from aurion import (
@@ -31,27 +27,20 @@ from aurion import (
     turns,
 )
 from aurion.calls import Call
-from aurion.database import migrate
 from aurion.errors import (
     AurionError,
     CallNotFound,
-    DatabaseAhead,
-    DatabaseUnavailable,
     OperationUnknown,
     RecordingNotFound,
     RequestMalformed,
     SettingRejected,
     TenantUnclear,
 )
-from aurion.settings import settings
 from aurion.tenants import Tenant
-
-logger = logging.getLogger(__name__)
 
 type Arguments = Mapping[str, Any]
 type Answer = dict[str, Any]
 
-_WAKES_WITHIN_S = 60.0
 _MOST_LISTED = 500
 
 
@@ -86,44 +75,6 @@ def run(command: str, arguments: Arguments) -> Answer:
 def commands() -> set[str]:
     """Name the commands there are."""
     return set(_COMMANDS)
-
-
-def migrate_database() -> list[str]:
-    """Bring the database to the newest migration as its administrator; returns what was applied.
-
-    A database that was asleep is waited for. One that a newer release has migrated is left alone.
-
-    Raises:
-        DatabaseUnavailable: It does not answer.
-        MigrationError: A migration can't be applied.
-        SecretNotFound: There is no administrator's secret.
-        SecretsUnavailable: The store of secrets does not answer.
-    """
-    config = settings()
-    if config.database_admin_secret is None:
-        raise SettingRejected
-    admin = secrets.get_fields(config.database_admin_secret, "username", "password")
-    dsn = make_conninfo(
-        host=config.database_host,
-        port=config.database_port,
-        dbname=config.database_name,
-        user=admin["username"],
-        password=admin["password"],
-        sslmode=config.database_sslmode,
-        sslrootcert=config.database_sslrootcert,
-        ssl_min_protocol_version="TLSv1.3",
-        connect_timeout=10,
-    )
-    _wait_for(dsn)
-    try:
-        return migrate.migrate(dsn)
-    except DatabaseAhead:
-        # A release is being taken back. Migrations only add, so it runs on what a newer one added;
-        # refused, CloudFormation could not go back at all.
-        logger.warning("the database is newer than this release")
-        return []
-    except psycopg.OperationalError as error:
-        raise DatabaseUnavailable from error
 
 
 def find_tenant(wanted: str) -> Tenant:
@@ -375,18 +326,6 @@ def _id(value: object) -> UUID:
         return UUID(str(value))
     except ValueError:
         raise RequestMalformed from None
-
-
-def _wait_for(dsn: str) -> None:
-    until = time.monotonic() + _WAKES_WITHIN_S
-    while True:
-        try:
-            psycopg.connect(dsn).close()
-            return
-        except psycopg.OperationalError as error:
-            if time.monotonic() > until:
-                raise DatabaseUnavailable from error
-            time.sleep(1)
 
 
 _COMMANDS: dict[str, Callable[[Arguments], Answer]] = {
