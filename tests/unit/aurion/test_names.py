@@ -2,6 +2,7 @@
 
 import pytest
 from aurion import names
+from aurion.callers import alike_names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -186,3 +187,11 @@ def test_two_names_side_by_side_are_nobody() -> None:
 @pytest.mark.parametrize("text", ["My VPN is not working.", "This is Laura Peterson.", ""])
 def test_who_is_not_known_is_nobody(text: str) -> None:
     assert chosen(text) == []
+
+
+def test_of_many_near_names_only_those_nobody_tells_apart_are_evaluated() -> None:
+    heard = [names.hear("this is Jan Peters")]
+    people = ["Jan Pieters", "Jan Peters", "Jan Peeters"]
+    assert len(names.choose(people, heard)) == 3
+    assert [people[at] for at in alike_names(people, heard)] == ["Jan Peters", "Jan Peeters"]
+    assert len(alike_names(["Jan Peters"] * 3, heard)) == 3  # too many: another attribute is asked
