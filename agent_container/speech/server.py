@@ -157,7 +157,7 @@ class SpeechServer:
         except (ConnectionError, _ClientStuck):
             replies.drop()
         except Exception as mistake:  # noqa: BLE001  # the client waits for an answer all the same
-            log.error("a %s request failed: %s", ask["op"], type(mistake).__name__)  # noqa: TRY400
+            log.error("a %s request failed: %s", ask["op"], type(mistake).__name__)
             await replies.send({"event": "error", "error": errors.SpeechUnavailable.__name__})
         finally:
             self._open -= 1
