@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 from aurion import tls
-from aurion.rooms import Trunk
+from aurion.trunks import Trunk
 
 type Verdict = Literal["pass", "fail", "not proved"]
 type Call = Mapping[str, Any]

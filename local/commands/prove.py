@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import typer
-from aurion import rooms
+from aurion import trunks
 from aurion.rooms import VoiceServer
 from rich.markup import escape
 
@@ -44,7 +44,7 @@ def _prove(env: str, tenant: str, call: bool) -> Iterator[Proof]:
     yield from proving.look_at_hooks(find_hooks_url(env))
     voice = VoiceServer.from_secret(f"aurion/{env}/livekit")
     yield proving.look_at_sip(voice.sip_host)
-    yield proving.judge_trunk(asyncio.run(rooms.list_trunks(server=voice)))
+    yield proving.judge_trunk(asyncio.run(trunks.list_trunks(server=voice)))
     if not call:
         return
     described = next(

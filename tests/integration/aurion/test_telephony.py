@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aurion import phone_numbers, rooms, telephony, tenants
+from aurion import phone_numbers, telephony, tenants, trunks
 from aurion.database import tenant_transaction
 from aurion.errors import (
     AccountRefused,
@@ -15,8 +15,9 @@ from aurion.errors import (
     TelephonyRejected,
     TelephonyUnavailable,
 )
-from aurion.rooms import Errand, Rule, Trunk, VoiceServer
+from aurion.rooms import Errand, VoiceServer
 from aurion.telephony import Company, Report
+from aurion.trunks import Rule, Trunk
 from aurion.twilio_numbers import Account
 
 from tests import redis_server
@@ -55,8 +56,8 @@ async def voice(server: LiveKitServer) -> VoiceServer:
         sip_username="aurion",
         sip_password="a-password",
     )
-    for rule in await rooms.list_rules(server=empty):
-        await rooms.delete_rule(rule.id, server=empty)
+    for rule in await trunks.list_rules(server=empty):
+        await trunks.delete_rule(rule.id, server=empty)
     return empty
 
 
@@ -100,9 +101,9 @@ async def test_one_run_sets_everything_up_and_the_next_changes_nothing(
     assert len(done.changed) >= 2 + 3 + 3  # rules, numbers, regions; the trunk may be there
     assert done.unseen == []
 
-    (trunk,) = await rooms.list_trunks(server=voice)
+    (trunk,) = await trunks.list_trunks(server=voice)
     assert (trunk.username, trunk.password, trunk.encrypted) == ("aurion", "a-password", True)
-    rules = {rule.numbers: rule for rule in await rooms.list_rules(server=voice)}
+    rules = {rule.numbers: rule for rule in await trunks.list_rules(server=voice)}
     assert set(rules) == {first.numbers, second.numbers}
     for wanted in (first, second):
         rule = rules[wanted.numbers]
@@ -121,7 +122,7 @@ async def test_one_run_sets_everything_up_and_the_next_changes_nothing(
     assert await apply([first, second], voice, phones) == Report([], [])
     assert phones.changes == []
     assert {rule.id for rule in rules.values()} == {
-        rule.id for rule in await rooms.list_rules(server=voice)
+        rule.id for rule in await trunks.list_rules(server=voice)
     }
 
 
@@ -131,19 +132,19 @@ async def test_what_somebody_changed_by_hand_is_put_right(
     ours = company("+33199000001")
     phones.add_number("+33199000001", region="ie1")
     await apply([ours], voice, phones)
-    (trunk,) = await rooms.list_trunks(server=voice)
-    (rule,) = await rooms.list_rules(server=voice)
+    (trunk,) = await trunks.list_trunks(server=voice)
+    (rule,) = await trunks.list_rules(server=voice)
 
-    await rooms.save_trunk(dataclasses.replace(trunk, encrypted=False), server=voice)
-    await rooms.save_rule(dataclasses.replace(rule, hides_numbers=False), server=voice)
+    await trunks.save_trunk(dataclasses.replace(trunk, encrypted=False), server=voice)
+    await trunks.save_rule(dataclasses.replace(rule, hides_numbers=False), server=voice)
     settings = phones.numbers["+33199000001"]["ie1"]
     settings["voice_url"] = "https://elsewhere.example"
     settings["trunk_sid"] = "TK" + "0" * 32
 
     done = await apply([ours], voice, phones)
     assert len(done.changed) == 3
-    assert (await rooms.list_trunks(server=voice)) == [trunk]
-    assert (await rooms.list_rules(server=voice)) == [rule]
+    assert (await trunks.list_trunks(server=voice)) == [trunk]
+    assert (await trunks.list_rules(server=voice)) == [rule]
     assert settings["voice_url"] == f"{HOOKS}/twilio/voice"
     assert settings["trunk_sid"] == ""
 
@@ -160,17 +161,17 @@ async def test_a_number_that_moves_is_taken_along(voice: VoiceServer, phones: Tw
         dataclasses.replace(one, numbers=("+33199000001", "+33199000003")),
     ]
     await apply(after, voice, phones)
-    assert {rule.numbers for rule in await rooms.list_rules(server=voice)} == {
+    assert {rule.numbers for rule in await trunks.list_rules(server=voice)} == {
         company.numbers for company in after
     }
     assert await apply(after, voice, phones) == Report([], [])
 
     # A company that is gone leaves no rule; somebody else's rule is left alone.
-    (trunk,) = await rooms.list_trunks(server=voice)
+    (trunk,) = await trunks.list_trunks(server=voice)
     theirs = Rule("theirs", trunk.id, ("+33199000009",), "another-agent", "")
-    await rooms.save_rule(theirs, server=voice)
+    await trunks.save_rule(theirs, server=voice)
     await apply(after[1:], voice, phones)
-    assert {rule.name for rule in await rooms.list_rules(server=voice)} == {
+    assert {rule.name for rule in await trunks.list_rules(server=voice)} == {
         "theirs", f"aurion {one.tenant_id}"
     }  # fmt: skip
 
@@ -179,18 +180,18 @@ async def test_a_rule_of_somebody_elses_in_the_way_is_said(
     voice: VoiceServer, phones: TwilioServer
 ) -> None:
     phones.add_number("+33199000001")
-    trunk_id = (await rooms.list_trunks(server=voice))[0].id
+    trunk_id = (await trunks.list_trunks(server=voice))[0].id
     theirs = Rule("theirs", trunk_id, ("+33199000001",), "another-agent", "")
-    await rooms.save_rule(theirs, server=voice)
+    await trunks.save_rule(theirs, server=voice)
     with pytest.raises(TelephonyRejected):
         await apply([company("+33199000001")], voice, phones)
 
 
 async def test_a_second_trunk_for_the_same_calls_is_refused(voice: VoiceServer) -> None:
-    if not await rooms.list_trunks(server=voice):
-        await rooms.save_trunk(Trunk("aurion", "aurion", "a-password"), server=voice)
+    if not await trunks.list_trunks(server=voice):
+        await trunks.save_trunk(Trunk("aurion", "aurion", "a-password"), server=voice)
     with pytest.raises(TelephonyRejected):
-        await rooms.save_trunk(Trunk("theirs", "them", "password"), server=voice)
+        await trunks.save_trunk(Trunk("theirs", "them", "password"), server=voice)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ async def test_an_account_outside_of_ireland_is_refused_unless_told_otherwise(
             [ours], voice=voice, account=american, hooks_url=HOOKS, voice_anywhere=True
         )
     assert phones.changes == []
-    assert await rooms.list_rules(server=voice) == []
+    assert await trunks.list_rules(server=voice) == []
 
     await telephony.apply(
         [ours],
@@ -261,7 +262,7 @@ async def test_credentials_of_another_region_change_nothing(
     with pytest.raises(TelephonyUnavailable):
         await apply([company("+33199000001")], voice, phones)
     assert phones.changes == []
-    assert await rooms.list_rules(server=voice) == []
+    assert await trunks.list_rules(server=voice) == []
 
 
 async def test_a_region_that_cannot_be_seen_is_said(

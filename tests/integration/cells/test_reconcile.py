@@ -7,12 +7,13 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from aurion import call_routes, calls, cell_stacks, cells, live_calls, rooms, secrets, tenants
+from aurion import call_routes, calls, cell_stacks, cells, live_calls, secrets, tenants, trunks
 from aurion.aws import AwsRefused
 from aurion.database import tenant_transaction
 from aurion.errors import ReleaseNotFound, RoomsUnavailable
-from aurion.rooms import Errand, Rule, Trunk, VoiceServer
+from aurion.rooms import Errand, VoiceServer
 from aurion.settings import settings
+from aurion.trunks import Rule, Trunk
 from psycopg import sql
 
 from local.postgres import Database, Postgres
@@ -332,12 +333,12 @@ async def test_calls_follow_the_agents_and_no_agents_go_while_calls_cannot(
     monkeypatch.setenv("LIVEKIT_SECRET", "aurion/dev/livekit")
     settings.cache_clear()
     secrets.put("aurion/dev/livekit", json.dumps(keys))
-    trunk = await rooms.save_trunk(Trunk("aurion", "aurion", "a-password"), server=voice)
+    trunk = await trunks.save_trunk(Trunk("aurion", "aurion", "a-password"), server=voice)
     for number, company in (("+33199000001", tenant), ("+33199000002", other_tenant)):
-        await rooms.save_rule(rule_of(company, trunk, number), server=voice)
+        await trunks.save_rule(rule_of(company, trunk, number), server=voice)
 
     async def sent() -> set[str]:
-        return {rule.agent_name for rule in await rooms.list_rules(server=voice)}
+        return {rule.agent_name for rule in await trunks.list_rules(server=voice)}
 
     async def run() -> dict[str, object]:
         return await asyncio.to_thread(run_handler, "tenant_cells")

@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from aurion.rooms import Trunk
+from aurion.trunks import Trunk
 
 from local import proving
 from local.proving import Call, Proof

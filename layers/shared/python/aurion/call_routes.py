@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import replace
 from uuid import UUID
 
-from aurion import cells, database, rooms
+from aurion import cells, database, trunks
 from aurion.rooms import Errand, VoiceServer
 from aurion.settings import settings
 
@@ -24,13 +24,13 @@ async def follow_cells(*, voice: VoiceServer) -> int:
         DatabaseUnavailable: The database does not answer.
     """
     changed = 0
-    for rule in await rooms.list_rules(server=voice):
+    for rule in await trunks.list_rules(server=voice):
         errand = Errand.from_json(rule.metadata)
         if errand is None or rule.name != f"{RULE_PREFIX}{errand.tenant_id}":
             continue  # somebody else's
         wanted = await asyncio.to_thread(_agent_name, errand.tenant_id)
         if rule.agent_name != wanted:
-            await rooms.save_rule(replace(rule, agent_name=wanted), server=voice)
+            await trunks.save_rule(replace(rule, agent_name=wanted), server=voice)
             changed += 1
     return changed
 

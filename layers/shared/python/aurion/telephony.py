@@ -12,11 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from aurion import cells, database, phone_numbers, rooms, tenants, twilio_numbers
+from aurion import cells, database, phone_numbers, tenants, trunks, twilio_numbers
 from aurion.call_routes import RULE_PREFIX
 from aurion.errors import OutsideEurope
-from aurion.rooms import Errand, Rule, Trunk, VoiceServer
+from aurion.rooms import Errand, VoiceServer
 from aurion.settings import settings
+from aurion.trunks import Rule, Trunk
 from aurion.twilio_numbers import Account, Client, Number
 
 _NAME = "aurion"
@@ -151,44 +152,44 @@ async def _apply_voice(companies: Sequence[Company], voice: VoiceServer) -> list
     }
     names = {_RULE + str(company.tenant_id): company.name for company in companies}
     present: dict[str, Rule] = {}
-    for found in await rooms.list_rules(server=voice):
+    for found in await trunks.list_rules(server=voice):
         if not found.name.startswith(_RULE):
             continue  # somebody else's
         rule = wanted.get(found.name)
         if rule is None or found.name in present:
-            await rooms.delete_rule(found.id, server=voice)
+            await trunks.delete_rule(found.id, server=voice)
             changed.append(f"rule {found.name.removeprefix(_RULE)}: removed")
             continue
         # A number that has gone to another company must be let go of before that one takes it.
         left = tuple(number for number in found.numbers if number in rule.numbers)
         if not left:
-            await rooms.delete_rule(found.id, server=voice)
+            await trunks.delete_rule(found.id, server=voice)
         elif left != found.numbers:
             found = replace(found, numbers=left)
-            await rooms.save_rule(found, server=voice)
+            await trunks.save_rule(found, server=voice)
         if left:
             present[found.name] = found
     for name, rule in wanted.items():
         found = present.get(name)
         if found is None:
-            await rooms.save_rule(rule, server=voice)
+            await trunks.save_rule(rule, server=voice)
             changed.append(f"rule of {names[name]}: created")
         elif replace(rule, id=found.id) != found:
-            await rooms.save_rule(replace(rule, id=found.id), server=voice)
+            await trunks.save_rule(replace(rule, id=found.id), server=voice)
             changed.append(f"rule of {names[name]}: updated")
     return changed
 
 
 async def _apply_trunk(voice: VoiceServer) -> tuple[str, list[str]]:
     wanted = Trunk(_NAME, voice.sip_username, voice.sip_password)
-    for found in await rooms.list_trunks(server=voice):
+    for found in await trunks.list_trunks(server=voice):
         if found.name != _NAME:
             continue
         if replace(wanted, id=found.id) == found:
             return found.id, []
-        await rooms.save_trunk(replace(wanted, id=found.id), server=voice)
+        await trunks.save_trunk(replace(wanted, id=found.id), server=voice)
         return found.id, ["trunk: updated"]
-    return await rooms.save_trunk(wanted, server=voice), ["trunk: created"]
+    return await trunks.save_trunk(wanted, server=voice), ["trunk: created"]
 
 
 def _apply_number(client: Client, found: Number, hooks_url: str) -> list[str]:
