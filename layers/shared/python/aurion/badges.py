@@ -28,6 +28,7 @@ _DIGITS = "0123456789"
 _NOBODYS_HASH = b"$2b$12$KIXQ1yZtY0sV0dYkS3oUOuX3Jmo4n1T6Z9m8bW5cR2aQ7eH0fLkGa"
 
 States = frozenset[int]
+NearStates = set[tuple[int, int]]  # (place in the format, errors so far)
 
 
 def canonical(text: str) -> str:
@@ -113,6 +114,53 @@ class BadgeFormat:
         return self.complete(states) + sum(
             times * self._count(after) for after, times in followers.items() if after
         )
+
+
+class NearBadge:
+    """Recognise a badge with some characters missing, wrong or too many; four or less have none.
+
+    A place that takes one character only tells nothing, so it may be left out freely.
+    """
+
+    def __init__(self, badge_format: BadgeFormat, *, errors: int) -> None:
+        self._places = [
+            Place(place.characters, place.optional or len(place.characters) == 1)
+            for place in badge_format.places
+        ]
+        telling = sum(not place.optional for place in self._places)
+        self._errors = errors if telling > 4 else 0
+        self.shortest = telling - self._errors
+        self._start = self._skip({(0, 0)})
+
+    def advance(self, states: NearStates, character: str) -> NearStates:
+        """Return the states (place, errors) after a character; a badge may start at any of them."""
+        after: NearStates = set()
+        for at, errors in states | self._start:
+            if at == len(self._places):
+                continue
+            if character in self._places[at].characters:
+                after.add((at + 1, errors))
+            elif errors < self._errors:
+                after |= {(at + 1, errors + 1), (at, errors + 1)}
+        return self._skip(after)
+
+    def complete(self, states: NearStates) -> bool:
+        """Say whether a badge ends here."""
+        return any(at == len(self._places) for at, _ in states)
+
+    def _skip(self, states: NearStates) -> NearStates:
+        reached = set(states)
+        waiting = list(states)
+        while waiting:
+            at, errors = waiting.pop()
+            if at == len(self._places):
+                continue
+            cost = 0 if self._places[at].optional else 1
+            following = (at + 1, errors + cost)
+            if following[1] <= self._errors and following not in reached:
+                reached.add(following)
+                waiting.append(following)
+        return reached
 
 
 @cache

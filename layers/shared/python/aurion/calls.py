@@ -9,10 +9,11 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, LiteralString
 from uuid import UUID
 
 from psycopg import Connection
+from psycopg.abc import Params
 
 from aurion import drafts, outbox
 from aurion.database.rows import rows_of
@@ -92,30 +93,27 @@ def start(
         "token_hash": None if token is None else _token_hash(token),
         "ring_s": ring_s,
     }
-    call = (
-        conn.cursor(row_factory=rows_of(Call))
-        .execute(
-            """
-            INSERT INTO aurion.calls AS c
-                (channel, provider_call_id, dialled_number, calling_number, recording,
-                 token_hash, token_expires_at, lease_until)
-            SELECT %(channel)s, %(provider_call_id)s, %(dialled_number)s, %(calling_number)s,
-                t.recording, %(token_hash)s,
-                CASE WHEN %(token_hash)s::text IS NOT NULL
-                    THEN clock_timestamp() + make_interval(secs => %(ring_s)s) END,
-                clock_timestamp() + make_interval(secs => %(ring_s)s)
-            FROM aurion.tenants t
-            WHERE t.tenant_id = aurion.tenant_id() AND t.calls_enabled
-            ON CONFLICT (tenant_id, provider_call_id) DO UPDATE
-            SET token_hash = CASE WHEN c.status = 'ringing' THEN coalesce(
-                    EXCLUDED.token_hash, c.token_hash) END,
-                token_expires_at = CASE WHEN c.status = 'ringing' THEN coalesce(
-                    EXCLUDED.token_expires_at, c.token_expires_at) END
-            RETURNING *
-            """,
-            values,
-        )
-        .fetchone()
+    call = _find(
+        conn,
+        """
+        INSERT INTO aurion.calls AS c
+            (channel, provider_call_id, dialled_number, calling_number, recording,
+             token_hash, token_expires_at, lease_until)
+        SELECT %(channel)s, %(provider_call_id)s, %(dialled_number)s, %(calling_number)s,
+            t.recording, %(token_hash)s,
+            CASE WHEN %(token_hash)s::text IS NOT NULL
+                THEN clock_timestamp() + make_interval(secs => %(ring_s)s) END,
+            clock_timestamp() + make_interval(secs => %(ring_s)s)
+        FROM aurion.tenants t
+        WHERE t.tenant_id = aurion.tenant_id() AND t.calls_enabled
+        ON CONFLICT (tenant_id, provider_call_id) DO UPDATE
+        SET token_hash = CASE WHEN c.status = 'ringing' THEN coalesce(
+                EXCLUDED.token_hash, c.token_hash) END,
+            token_expires_at = CASE WHEN c.status = 'ringing' THEN coalesce(
+                EXCLUDED.token_expires_at, c.token_expires_at) END
+        RETURNING *
+        """,
+        values,
     )
     if call is None:
         tenant = conn.execute(
@@ -132,16 +130,13 @@ def redeem_token(conn: Connection, *, token: str) -> Call:
         CallNotFound: There is none, its time is over, or it was redeemed before.
     """
     return _one(
-        conn.cursor(row_factory=rows_of(Call))
-        .execute(
-            """
-            UPDATE aurion.calls SET token_hash = NULL, token_expires_at = NULL
-            WHERE token_hash = %s AND status = 'ringing' AND token_expires_at > clock_timestamp()
-            RETURNING *
-            """,
-            (_token_hash(token),),
-        )
-        .fetchone()
+        conn,
+        """
+        UPDATE aurion.calls SET token_hash = NULL, token_expires_at = NULL
+        WHERE token_hash = %s AND status = 'ringing' AND token_expires_at > clock_timestamp()
+        RETURNING *
+        """,
+        (_token_hash(token),),
     )
 
 
@@ -152,20 +147,17 @@ def claim(conn: Connection, *, call_id: UUID, lease_s: float = LEASE_S) -> Call:
         CallNotFound: There is no such call.
         CallClosed: It has ended.
     """
-    call = (
-        conn.cursor(row_factory=rows_of(Call))
-        .execute(
-            """
-            UPDATE aurion.calls
-            SET status = 'active', epoch = epoch + 1, token_hash = NULL, token_expires_at = NULL,
-                answered_at = coalesce(answered_at, clock_timestamp()),
-                lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
-            WHERE id = %(id)s AND status <> 'closed'
-            RETURNING *
-            """,
-            {"id": call_id, "lease_s": lease_s},
-        )
-        .fetchone()
+    call = _find(
+        conn,
+        """
+        UPDATE aurion.calls
+        SET status = 'active', epoch = epoch + 1, token_hash = NULL, token_expires_at = NULL,
+            answered_at = coalesce(answered_at, clock_timestamp()),
+            lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
+        WHERE id = %(id)s AND status <> 'closed'
+        RETURNING *
+        """,
+        {"id": call_id, "lease_s": lease_s},
     )
     if call is None:
         get(conn, call_id)
@@ -181,11 +173,7 @@ def hold(conn: Connection, *, call_id: UUID, epoch: int) -> Call:
         CallClosed: It has ended.
         StaleEpoch: Another agent has taken it over.
     """
-    call = _one(
-        conn.cursor(row_factory=rows_of(Call))
-        .execute("SELECT * FROM aurion.calls WHERE id = %s FOR NO KEY UPDATE", (call_id,))
-        .fetchone()
-    )
+    call = _one(conn, "SELECT * FROM aurion.calls WHERE id = %s FOR NO KEY UPDATE", (call_id,))
     if call.status == "closed":
         raise CallClosed
     if call.epoch != epoch:
@@ -274,17 +262,14 @@ def close(
     """
     hold(conn, call_id=call_id, epoch=epoch)
     call = _one(
-        conn.cursor(row_factory=rows_of(Call))
-        .execute(
-            """
-            UPDATE aurion.calls
-            SET status = 'closed', outcome = %s, ended_at = clock_timestamp(),
-                token_hash = NULL, token_expires_at = NULL
-            WHERE id = %s RETURNING *
-            """,
-            (outcome, call_id),
-        )
-        .fetchone()
+        conn,
+        """
+        UPDATE aurion.calls
+        SET status = 'closed', outcome = %s, ended_at = clock_timestamp(),
+            token_hash = NULL, token_expires_at = NULL
+        WHERE id = %s RETURNING *
+        """,
+        (outcome, call_id),
     )
     for draft in left:
         drafts.put(conn, draft)
@@ -318,25 +303,20 @@ def end_unserved(
 
 def find_by_provider_id(conn: Connection, provider_call_id: str) -> Call | None:
     """Find the call that the telephone company knows by this id."""
-    return (
-        conn.cursor(row_factory=rows_of(Call))
-        .execute("SELECT * FROM aurion.calls WHERE provider_call_id = %s", (provider_call_id,))
-        .fetchone()
+    return _find(
+        conn, "SELECT * FROM aurion.calls WHERE provider_call_id = %s", (provider_call_id,)
     )
 
 
 def find_by_token(conn: Connection, token: str) -> Call | None:
     """Find the ringing call of a token that is still good, and leave it so."""
-    return (
-        conn.cursor(row_factory=rows_of(Call))
-        .execute(
-            """
-            SELECT * FROM aurion.calls
-            WHERE token_hash = %s AND status = 'ringing' AND token_expires_at > clock_timestamp()
-            """,
-            (_token_hash(token),),
-        )
-        .fetchone()
+    return _find(
+        conn,
+        """
+        SELECT * FROM aurion.calls
+        WHERE token_hash = %s AND status = 'ringing' AND token_expires_at > clock_timestamp()
+        """,
+        (_token_hash(token),),
     )
 
 
@@ -367,11 +347,7 @@ def get(conn: Connection, call_id: UUID) -> Call:
     Raises:
         CallNotFound: There is no such call.
     """
-    return _one(
-        conn.cursor(row_factory=rows_of(Call))
-        .execute("SELECT * FROM aurion.calls WHERE id = %s", (call_id,))
-        .fetchone()
-    )
+    return _one(conn, "SELECT * FROM aurion.calls WHERE id = %s", (call_id,))
 
 
 def list_recent(conn: Connection, *, limit: int = 50, before: datetime | None = None) -> list[Call]:
@@ -391,7 +367,12 @@ def list_recent(conn: Connection, *, limit: int = 50, before: datetime | None = 
     )
 
 
-def _one(call: Call | None) -> Call:
+def _find(conn: Connection, query: LiteralString, values: Params) -> Call | None:
+    return conn.cursor(row_factory=rows_of(Call)).execute(query, values).fetchone()
+
+
+def _one(conn: Connection, query: LiteralString, values: Params) -> Call:
+    call = _find(conn, query, values)
     if call is None:
         raise CallNotFound
     return call

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from aurion.badges import BadgeFormat, Place, canonical
+from aurion.badges import BadgeFormat, NearBadge, NearStates, canonical
 from aurion.lexicons import Lexicon, lexicon
 from aurion.spoken import Edge, Lattice, Token, bridge, lattice, readings, tokenize
 
@@ -51,7 +51,6 @@ _HARMLESS = [
 
 type State = Literal["pass", "redacted", "hold"]
 type Span = tuple[int, int]
-type _States = set[tuple[int, int]]  # (place in the format, errors so far)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +81,8 @@ class BadgeGuard:
 
     def __init__(self, badge_format: BadgeFormat, languages: Sequence[str]) -> None:
         self._format = badge_format
-        self._near = _Near(badge_format, errors=1)
-        self._exact = _Near(badge_format, errors=0)
+        self._near = NearBadge(badge_format, errors=1)
+        self._exact = NearBadge(badge_format, errors=0)
         self._lexicons = [(language, lexicon(language)) for language in dict.fromkeys(languages)]
         self._held: list[str] = []
         self._before = ""  # the row of characters the last utterance ended with
@@ -219,58 +218,11 @@ class BadgeGuard:
         return text
 
 
-class _Near:
-    """Recognise a badge with some characters missing, wrong or too many; four or less have none.
-
-    A place that takes one character only tells nothing, so it may be left out freely.
-    """
-
-    def __init__(self, badge_format: BadgeFormat, *, errors: int) -> None:
-        self._places = [
-            Place(place.characters, place.optional or len(place.characters) == 1)
-            for place in badge_format.places
-        ]
-        telling = sum(not place.optional for place in self._places)
-        self._errors = errors if telling > 4 else 0
-        self.shortest = telling - self._errors
-        self._start = self._skip({(0, 0)})
-
-    def advance(self, states: _States, character: str) -> _States:
-        """Return the states (place, errors) after a character; a badge may start at any of them."""
-        after: _States = set()
-        for at, errors in states | self._start:
-            if at == len(self._places):
-                continue
-            if character in self._places[at].characters:
-                after.add((at + 1, errors))
-            elif errors < self._errors:
-                after |= {(at + 1, errors + 1), (at, errors + 1)}
-        return self._skip(after)
-
-    def complete(self, states: _States) -> bool:
-        """Say whether a badge ends here."""
-        return any(at == len(self._places) for at, _ in states)
-
-    def _skip(self, states: _States) -> _States:
-        reached = set(states)
-        waiting = list(states)
-        while waiting:
-            at, errors = waiting.pop()
-            if at == len(self._places):
-                continue
-            cost = 0 if self._places[at].optional else 1
-            following = (at + 1, errors + cost)
-            if following[1] <= self._errors and following not in reached:
-                reached.add(following)
-                waiting.append(following)
-        return reached
-
-
 def _follow(
-    near: _Near, read: Lattice, row: Span, bridges: dict[int, int], words: Lexicon
-) -> tuple[_States, bool]:
+    near: NearBadge, read: Lattice, row: Span, bridges: dict[int, int], words: Lexicon
+) -> tuple[NearStates, bool]:
     """Return the states at the end of a row, and whether a badge ended anywhere in it."""
-    reached: dict[int, _States] = {row[0]: set()}
+    reached: dict[int, NearStates] = {row[0]: set()}
     complete = False
     for at in range(row[0], row[1]):
         states = reached.pop(at, None)

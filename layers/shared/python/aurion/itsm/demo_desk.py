@@ -58,6 +58,10 @@ class _AnswerLost(DeskUnavailable):
     """The ticket system took the request and its answer never arrived."""
 
 
+class _KeyTaken(Rejected):
+    """The ticket system has taken a request with this key before, in other words."""
+
+
 class DemoDesk:
     """The demo desk as a connector."""
 
@@ -150,16 +154,14 @@ class DemoDesk:
         }
         async with _deadline(self._write_s):
             try:
-                record = await self._ask("POST", "/api/tickets", body=body, expected=(409,))
-            except _AnswerLost:
+                record = await self._ask("POST", "/api/tickets", body=body)
+            except (_AnswerLost, _KeyTaken):
                 # It may be open already. Look for it; never post again blindly.
                 found = await self._by_key(new.idempotency_key)
                 if found is None:
                     raise
                 record = found
-            if record is None:  # 409: this key has opened a ticket, with other words
-                record = await self._by_key(new.idempotency_key)
-        if record is None or record.text("external_key") != new.idempotency_key:
+        if record.text("external_key") != new.idempotency_key:
             raise Untrusted
         ticket = _ticket(record)
         if ticket.requester_id != new.requester_id or ticket.kind != new.kind:
@@ -182,7 +184,7 @@ class DemoDesk:
         async with _deadline(self._write_s):
             path = f"/api/tickets/{number}/comments"
             record = await self._ask("POST", path, body=body, missing=TicketNotFound)
-        ticket = _ticket(_present(record))
+        ticket = _ticket(record)
         # A success is no proof of a write: the comment must be there.
         written = any(c.text == text and c.public == public for c in ticket.comments)
         if ticket.number.casefold() != number.casefold() or not written:
@@ -235,7 +237,7 @@ class DemoDesk:
             "timeout_s": timeout_s,
         }
         async with _deadline(self._write_s):
-            offer = _present(await self._ask("POST", "/api/transfers", body=body))
+            offer = await self._ask("POST", "/api/transfers", body=body)
         if offer.text("call_id") != handover.call_id or not _ID.fullmatch(offer.text("id")):
             raise Untrusted
         path = f"/api/transfers/{offer.text('id')}"
@@ -263,15 +265,15 @@ class DemoDesk:
     async def _look(self, path: str, wait_s: float) -> Record:
         async with _deadline(wait_s + self._read_s):
             params = {"wait_s": f"{wait_s:.3f}"}
-            return _present(await self._ask("GET", path, params=params))
+            return await self._ask("GET", path, params=params)
 
     async def _withdraw(self, path: str) -> Record:
         # The desk decides the race: whoever answered before this arrived has the call.
         async with _deadline(self._write_s):
-            return _present(await self._ask("POST", f"{path}/withdraw", body={}))
+            return await self._ask("POST", f"{path}/withdraw", body={})
 
     async def _by_key(self, key: str) -> Record | None:
-        found = _present(await self._ask("GET", "/api/tickets", params={"key": key}))
+        found = await self._ask("GET", "/api/tickets", params={"key": key})
         records = found.records("tickets")
         if len(records) > 1 or any(record.text("external_key") != key for record in records):
             raise Untrusted
@@ -292,7 +294,7 @@ class DemoDesk:
             except _AnswerLost:
                 # A kept-alive connection the desk has just closed fails like this: once more.
                 answer = await self._ask(method, path, body=body, params=params, missing=missing)
-        return _present(answer)
+        return answer
 
     async def _ask(
         self,
@@ -302,9 +304,7 @@ class DemoDesk:
         body: Mapping[str, object] | None = None,
         params: dict[str, str] | None = None,
         missing: type[NotFound] | None = None,
-        expected: tuple[int, ...] = (),
-    ) -> Record | None:
-        """Ask once; None when the desk answered one of the `expected` refusals."""
+    ) -> Record:
         try:
             async with self._http.stream(method, path, json=body, params=params) as response:
                 status = response.status_code
@@ -318,14 +318,14 @@ class DemoDesk:
             raise _AnswerLost from None
         except httpx2.RequestError:
             raise DeskUnavailable from None
-        if status in expected:
-            return None
         if status == 404 and missing is not None:
             raise missing
         if status in (408, 425, 429) or status >= 500:
             raise DeskUnavailable
         if status in (401, 403):
             raise Rejected("The ticket system does not accept our credentials.")
+        if status == 409:
+            raise _KeyTaken
         if status >= 300:
             raise Rejected("The ticket system refused the request.")
         if not content_type.startswith("application/json"):
@@ -353,12 +353,6 @@ def _is_loopback(host: str | None) -> bool:
         return ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return False
-
-
-def _present(record: Record | None) -> Record:
-    if record is None:
-        raise Untrusted
-    return record
 
 
 def _article(record: Record) -> Article:
