@@ -6,7 +6,7 @@ import time
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from aurion import secrets
+from aurion import database, secrets
 from aurion.database import migrate
 from aurion.errors import DatabaseAhead, DatabaseUnavailable, SettingRejected
 from aurion.settings import settings
@@ -32,14 +32,9 @@ def migrate_database() -> list[str]:
         raise SettingRejected
     admin = secrets.get_fields(config.database_admin_secret, "username", "password")
     dsn = make_conninfo(
-        host=config.database_host,
-        port=config.database_port,
-        dbname=config.database_name,
+        **database.server_arguments(config),
         user=admin["username"],
         password=admin["password"],
-        sslmode=config.database_sslmode,
-        sslrootcert=config.database_sslrootcert,
-        ssl_min_protocol_version="TLSv1.3",
         connect_timeout=10,
     )
     _wait_for(dsn)

@@ -91,18 +91,25 @@ def _pool(role: str) -> ConnectionPool[Connection]:
         return pool
 
 
-def connection_arguments(config: Settings, role: str) -> dict[str, Any]:
-    """Return how a role connects; the password is an IAM token where none is set."""
+def server_arguments(config: Settings) -> dict[str, Any]:
+    """Return where the database is and what proves it, whoever connects."""
     return {
         "host": config.database_host,
         "port": config.database_port,
         "dbname": config.database_name,
-        "user": role,
-        "password": config.database_password or _iam_token(config, role),
         "sslmode": config.database_sslmode,
         "sslrootcert": config.database_sslrootcert,
         # Without TLS, on one machine, libpq takes no notice of it.
         "ssl_min_protocol_version": "TLSv1.3",
+    }
+
+
+def connection_arguments(config: Settings, role: str) -> dict[str, Any]:
+    """Return how a role connects; the password is an IAM token where none is set."""
+    return {
+        **server_arguments(config),
+        "user": role,
+        "password": config.database_password or _iam_token(config, role),
         "connect_timeout": 5,
         # A server that is gone without a word is noticed while the caller still waits, and one that
         # lost its client lets go of the rows that client had locked.
