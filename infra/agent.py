@@ -23,6 +23,7 @@ from infra.acknowledgements import acknowledge
 from infra.agent_service import LOAD_METRIC, NAMESPACE, AgentService, Size, Surroundings, Who
 from infra.data import DATABASE_NAME, DataStack
 from infra.environments import Environment
+from infra.foundation import Foundation
 from infra.network import NetworkStack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,13 +37,11 @@ class AgentStack(cdk.Stack):
         self,
         scope: Construct,
         construct_id: str,
-        *,
-        environment: Environment,
-        network: NetworkStack,
-        data: DataStack,
+        foundation: Foundation,
         **stack: Any,
     ) -> None:
         super().__init__(scope, construct_id, **stack)
+        environment, network, data = foundation.environment, foundation.network, foundation.data
         self._environment = environment
         self.cluster = self._make_cluster(network)
         self.execution_role = self._make_execution_role(data)

@@ -1,10 +1,9 @@
 """Api: the REST API that vendors' webhooks reach, and the functions that answer it."""
 
 import json
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from aurion.function_table import FunctionTable
 from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
@@ -12,9 +11,8 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.acknowledgements import acknowledge
-from infra.data import DataStack
 from infra.environments import Environment
-from infra.layers import Parts
+from infra.foundation import Foundation
 from infra.network import NetworkStack, retention_of
 from infra.python_function import LayerSet, PythonFunction
 
@@ -46,38 +44,21 @@ class ApiStack(Stack):
         self,
         scope: Construct,
         construct_id: str,
-        *,
-        environment: Environment,
-        network: NetworkStack,
-        data: DataStack,
-        table: FunctionTable,
-        parts: Parts,
-        known: Mapping[str, str],
+        foundation: Foundation,
         **stack: Any,
     ) -> None:
         super().__init__(scope, construct_id, **stack)
-        self.rest = self._make_api(environment, network)
-        layers = LayerSet(self, parts)
-        here = {
-            # Twilio signs this address: without a domain, the stage is a part of it.
-            "HOOKS_URL": f"https://{self.rest.rest_api_id}.execute-api.{environment.region}"
-            f".amazonaws.com/{STAGE}",
-            **known,
-        }
+        self.rest = self._make_api(foundation.environment, foundation.network)
+        # Twilio signs this address: without a domain, the stage is a part of it.
+        region = foundation.environment.region
+        address = f"https://{self.rest.rest_api_id}.execute-api.{region}.amazonaws.com/{STAGE}"
+        here = replace(foundation, known={"HOOKS_URL": address, **foundation.known})
+        layers = LayerSet(self, foundation.parts)
         self.functions: dict[str, PythonFunction] = {}
-        for entry in table.functions:
+        for entry in foundation.table.functions:
             if entry.domain != "hooks" or entry.path is None or entry.method is None:
                 continue
-            function = PythonFunction(
-                self,
-                function=entry,
-                environment=environment,
-                network=network,
-                data=data,
-                layers=layers,
-                parts=parts,
-                known=here,
-            )
+            function = PythonFunction(self, here, function=entry, layers=layers)
             self.functions[entry.name] = function
             self.rest.root.resource_for_path(entry.path).add_method(
                 entry.method,

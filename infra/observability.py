@@ -15,9 +15,8 @@ from constructs import Construct
 
 from infra.agent import AgentStack
 from infra.api import ApiStack
-from infra.data import DataStack
 from infra.environments import Environment
-from infra.network import NetworkStack
+from infra.foundation import Foundation
 from infra.workers import WorkersStack
 
 NAMESPACE = "AurionAI"
@@ -33,23 +32,21 @@ class ObservabilityStack(Stack):
         self,
         scope: Construct,
         construct_id: str,
+        foundation: Foundation,
         *,
-        environment: Environment,
-        network: NetworkStack,
-        data: DataStack,
-        table: FunctionTable,
         api: ApiStack,
         workers: WorkersStack,
         agent: AgentStack,
         **stack: Any,
     ) -> None:
         super().__init__(scope, construct_id, **stack)
+        environment, table = foundation.environment, foundation.table
         self._environment = environment
         self.topic = sns.Topic(
             self,
             "Alarms",
             topic_name=f"{environment.prefix}-alarms",
-            master_key=network.logs_key,
+            master_key=foundation.network.logs_key,
             enforce_ssl=True,
         )
         if environment.alarm_email:
@@ -68,9 +65,9 @@ class ObservabilityStack(Stack):
                 says=f"Something lies in the queue {name}: it could not be done.",
             )
         self._api_alarms(api)
-        self._database_alarms(environment, data)
+        self._database_alarms()
         self._agent_alarms(agent)
-        self._make_dashboard(table, api, data, workers, agent)
+        self._make_dashboard(table, api, workers, agent)
         self._make_searches(environment, table)
 
     def _function_alarm(self, function: Function, alarm: Alarm, number: int) -> None:
@@ -103,15 +100,15 @@ class ObservabilityStack(Stack):
             says="Many requests are refused: a changed secret or address, or somebody trying.",
         )
 
-    def _database_alarms(self, environment: Environment, data: DataStack) -> None:
+    def _database_alarms(self) -> None:
         for metric, statistic, threshold, says in (
             ("ACUUtilization", "Average", 90, "The database is as large as it may become."),
             ("DatabaseConnections", "Maximum", 150, "The database has many connections."),
             ("Deadlocks", "Sum", 5, "Transactions wait for each other."),
         ):
             self._alarm(
-                f"{environment.prefix}-database-{metric}",
-                self._database(data, metric, statistic),
+                f"{self._environment.prefix}-database-{metric}",
+                self._database(metric, statistic),
                 threshold=threshold,
                 runbook="database",
                 says=says,
@@ -194,7 +191,7 @@ class ObservabilityStack(Stack):
             period=Duration.seconds(period_s),
         )
 
-    def _database(self, data: DataStack, metric: str, statistic: str) -> cloudwatch.Metric:
+    def _database(self, metric: str, statistic: str) -> cloudwatch.Metric:
         return cloudwatch.Metric(
             namespace="AWS/RDS",
             metric_name=metric,
@@ -207,7 +204,6 @@ class ObservabilityStack(Stack):
         self,
         table: FunctionTable,
         api: ApiStack,
-        data: DataStack,
         workers: WorkersStack,
         agent: AgentStack,
     ) -> None:
@@ -252,9 +248,9 @@ class ObservabilityStack(Stack):
                 ),
             ],
             "Database": [
-                ("Capacity (ACU)", [self._database(data, "ServerlessDatabaseCapacity", "Average")]),
-                ("Connections", [self._database(data, "DatabaseConnections", "Maximum")]),
-                ("Commit latency (ms)", [self._database(data, "CommitLatency", "Average")]),
+                ("Capacity (ACU)", [self._database("ServerlessDatabaseCapacity", "Average")]),
+                ("Connections", [self._database("DatabaseConnections", "Maximum")]),
+                ("Commit latency (ms)", [self._database("CommitLatency", "Average")]),
             ],
         }
         dashboard = cloudwatch.Dashboard(self, "Dashboard", dashboard_name=self._environment.prefix)

@@ -15,9 +15,10 @@ from constructs import Construct
 from infra.acknowledgements import acknowledge
 from infra.data import DATABASE_NAME, DataStack
 from infra.environments import Environment
+from infra.foundation import Foundation
 from infra.grants import send, statements_of, wildcards
 from infra.layers import Parts
-from infra.network import DATABASE_PORT, NetworkStack, retention_of
+from infra.network import DATABASE_PORT, retention_of
 
 _INTERFACES = [
     "ec2:AssignPrivateIpAddresses",
@@ -94,18 +95,15 @@ class PythonFunction(lambda_.Function):
     def __init__(
         self,
         scope: Construct,
+        foundation: Foundation,
         *,
         function: Function,
-        environment: Environment,
-        network: NetworkStack,
-        data: DataStack,
         layers: LayerSet,
-        parts: Parts,
-        known: Mapping[str, str],
         dead_letters: sqs.IQueue | None = None,
     ) -> None:
+        environment, network = foundation.environment, foundation.network
         construct_id = "".join(word.capitalize() for word in function.name.split("_"))
-        folder, digest = parts.function(function)
+        folder, digest = foundation.parts.function(function)
         log_name = environment.log_group_name(function.name)
         log_group = logs.LogGroup(
             scope,
@@ -134,7 +132,7 @@ class PythonFunction(lambda_.Function):
             ),
             layers=[layers.get(name) for name in function.layers],
             role=role,
-            environment=environment_of(function, known),
+            environment=environment_of(function, foundation.known),
             memory_size=function.memory_mb,
             timeout=Duration.seconds(function.timeout_s),
             reserved_concurrent_executions=function.reserved_concurrency,
@@ -148,6 +146,7 @@ class PythonFunction(lambda_.Function):
             system_log_level_v2=lambda_.SystemLogLevel.WARN,
         )
         self.entry = function
+        self._foundation = foundation
         arn = environment.arn("logs", f"log-group:{log_name}:*")
         role.add_to_policy(
             iam.PolicyStatement(
@@ -170,19 +169,19 @@ class PythonFunction(lambda_.Function):
                 },
             )
         )
-        for statement in statements_of(function, environment, data):
+        for statement in statements_of(function, environment, foundation.data):
             role.add_to_policy(statement)
         # A role's rights come before the function, or the first event after a release fails.
         for child in role.node.find_all():
             if isinstance(child, iam.CfnPolicy):
                 self.node.add_dependency(child)
         if function.queue:
-            self._consume(function, environment, data)
+            self._consume(function.queue)
         if "deploy" in function.triggers:
             # A deployment was told that it failed, and has gone on.
             self._retry(attempts=0, within_s=function.timeout_s)
         if dead_letters is not None:
-            self._keep_what_fails(function, environment, data, dead_letters)
+            self._keep_what_fails(dead_letters)
         acknowledge(
             role,
             {
@@ -200,9 +199,10 @@ class PythonFunction(lambda_.Function):
             },
         )
 
-    def _consume(self, function: Function, environment: Environment, data: DataStack) -> None:
+    def _consume(self, name: str) -> None:
         """Be woken by a queue's messages, one at a time; the queue may be in another stack."""
-        queue = environment.arn("sqs", environment.queue_name(function.queue or ""))
+        environment, data = self._foundation.environment, self._foundation.data
+        queue = environment.arn("sqs", environment.queue_name(name))
         self.add_to_role_policy(
             iam.PolicyStatement(
                 actions=[
@@ -226,7 +226,7 @@ class PythonFunction(lambda_.Function):
             function_response_types=["ReportBatchItemFailures"],
             # Above the function's own concurrency, messages would come back as failed.
             scaling_config=lambda_.CfnEventSourceMapping.ScalingConfigProperty(
-                maximum_concurrency=max(2, function.reserved_concurrency - 1)
+                maximum_concurrency=max(2, self.entry.reserved_concurrency - 1)
             ),
         )
         assert self.role is not None
@@ -242,19 +242,17 @@ class PythonFunction(lambda_.Function):
             maximum_event_age_in_seconds=max(60, within_s),
         )
 
-    def _keep_what_fails(
-        self, function: Function, environment: Environment, data: DataStack, queue: sqs.IQueue
-    ) -> None:
+    def _keep_what_fails(self, queue: sqs.IQueue) -> None:
         """Give events that nobody waits for a second try, and a place to lie afterwards."""
         # A job that comes every minute need not be caught up on for hours.
-        self._retry(attempts=1, within_s=2 * function.timeout_s)
+        self._retry(attempts=1, within_s=2 * self.entry.timeout_s)
         resource = self.node.default_child
         assert isinstance(resource, lambda_.CfnFunction)
         resource.dead_letter_config = lambda_.CfnFunction.DeadLetterConfigProperty(
             target_arn=queue.queue_arn
         )
         assert self.role is not None
-        for statement in send(environment, data, "jobs-dead"):
+        for statement in send(self._foundation.environment, self._foundation.data, "jobs-dead"):
             self.add_to_role_policy(statement)
 
 

@@ -11,6 +11,7 @@ from infra.api import ApiStack
 from infra.data import DataStack
 from infra.edge import EdgeStack
 from infra.environments import Environment
+from infra.foundation import Foundation
 from infra.layers import Parts
 from infra.network import ZONES, NetworkStack
 from infra.observability import ObservabilityStack
@@ -35,32 +36,19 @@ class AurionStage(Stage):
         )
         self.network = NetworkStack(self, "Network", environment=environment)
         self.data = DataStack(self, "Data", environment=environment, network=self.network)
-        known = values(environment, self.data)
-        self.workers = WorkersStack(
-            self,
-            "Workers",
-            environment=environment,
-            network=self.network,
-            data=self.data,
-            table=table,
-            parts=parts,
-            known=known,
+        foundation = Foundation(
+            environment,
+            self.network,
+            self.data,
+            table,
+            parts,
+            known=values(environment, self.data),
         )
-        self.api = ApiStack(
-            self,
-            "Api",
-            environment=environment,
-            network=self.network,
-            data=self.data,
-            table=table,
-            parts=parts,
-            known=known,
-        )
+        self.workers = WorkersStack(self, "Workers", foundation)
+        self.api = ApiStack(self, "Api", foundation)
         # The database is migrated there, before anything here needs it.
         self.api.add_stack_dependency(self.workers)
-        self.agent = AgentStack(
-            self, "Agent", environment=environment, network=self.network, data=self.data
-        )
+        self.agent = AgentStack(self, "Agent", foundation)
         self.agent.add_stack_dependency(self.workers)
         self.edge = (
             EdgeStack(
@@ -72,10 +60,7 @@ class AurionStage(Stage):
         self.observability = ObservabilityStack(
             self,
             "Observability",
-            environment=environment,
-            network=self.network,
-            data=self.data,
-            table=table,
+            foundation,
             api=self.api,
             workers=self.workers,
             agent=self.agent,

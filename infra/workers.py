@@ -1,20 +1,18 @@
 """Workers: the queues, the jobs, and what only an operator or a deployment calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from aurion.function_table import Function, FunctionTable
+from aurion.function_table import Function
 from aws_cdk import CustomResource, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.data import DataStack
-from infra.environments import Environment
+from infra.foundation import Foundation
 from infra.grants import send
-from infra.layers import Parts, hash_folder
-from infra.network import NetworkStack
+from infra.layers import hash_folder
 from infra.python_function import LayerSet, PythonFunction
 
 JOBS_DEAD = "jobs-dead"
@@ -28,28 +26,20 @@ class WorkersStack(Stack):
         self,
         scope: Construct,
         construct_id: str,
-        *,
-        environment: Environment,
-        network: NetworkStack,
-        data: DataStack,
-        table: FunctionTable,
-        parts: Parts,
-        known: Mapping[str, str],
+        foundation: Foundation,
         **stack: Any,
     ) -> None:
         super().__init__(scope, construct_id, **stack)
+        self._foundation = foundation
+        table = foundation.table
         self.queues: dict[str, sqs.Queue] = {}
         self.dead_letters: dict[str, tuple[sqs.Queue, str]] = {}
-        jobs_dead = self._queue(environment, data, JOBS_DEAD, retention=Duration.days(14))
+        jobs_dead = self._queue(JOBS_DEAD, retention=Duration.days(14))
         self.dead_letters[JOBS_DEAD] = (jobs_dead, JOBS_DEAD)
         for queue in table.queues:
-            dead = self._queue(
-                environment, data, queue.dead_letter_name, retention=Duration.days(14)
-            )
+            dead = self._queue(queue.dead_letter_name, retention=Duration.days(14))
             self.dead_letters[queue.dead_letter_name] = (dead, queue.runbook)
             self.queues[queue.name] = self._queue(
-                environment,
-                data,
                 queue.name,
                 retention=Duration.days(4),
                 visibility_timeout=Duration.seconds(queue.visibility_s),
@@ -57,31 +47,25 @@ class WorkersStack(Stack):
                     queue=dead, max_receive_count=queue.max_receives
                 ),
             )
-        layers = LayerSet(self, parts)
+        layers = LayerSet(self, foundation.parts)
         entries = [function for function in table.functions if function.route is None]
         self.functions = {
             entry.name: PythonFunction(
                 self,
+                foundation,
                 function=entry,
-                environment=environment,
-                network=network,
-                data=data,
                 layers=layers,
-                parts=parts,
-                known=known,
                 dead_letters=jobs_dead if "schedule" in entry.triggers else None,
             )
             for entry in entries
         }
-        self._schedule(environment, data, [e for e in entries if e.schedule])
+        self._schedule([e for e in entries if e.schedule])
         for entry in entries:
             if "deploy" in entry.triggers:
-                self._run_on_deploy(entry, parts)
+                self._run_on_deploy(entry)
 
     def _queue(
         self,
-        environment: Environment,
-        data: DataStack,
         name: str,
         *,
         retention: Duration,
@@ -92,9 +76,9 @@ class WorkersStack(Stack):
         return sqs.Queue(
             self,
             "".join(word.capitalize() for word in words) + "Queue",
-            queue_name=environment.queue_name(name),
+            queue_name=self._foundation.environment.queue_name(name),
             encryption=sqs.QueueEncryption.KMS,
-            encryption_master_key=data.data_key,
+            encryption_master_key=self._foundation.data.data_key,
             data_key_reuse=Duration.hours(1),
             enforce_ssl=True,
             retention_period=retention,
@@ -103,9 +87,8 @@ class WorkersStack(Stack):
             removal_policy=RemovalPolicy.DESTROY,
         )
 
-    def _schedule(
-        self, environment: Environment, data: DataStack, entries: Sequence[Function]
-    ) -> None:
+    def _schedule(self, entries: Sequence[Function]) -> None:
+        environment, data = self._foundation.environment, self._foundation.data
         group = scheduler.CfnScheduleGroup(self, "Schedules", name=environment.prefix)
         arn = environment.arn("scheduler", f"schedule/{environment.prefix}/*")
         role = iam.Role(
@@ -152,7 +135,7 @@ class WorkersStack(Stack):
                 ),
             )
 
-    def _run_on_deploy(self, entry: Function, parts: Parts) -> None:
+    def _run_on_deploy(self, entry: Function) -> None:
         """Run a function whenever a migration is new, before the other functions of a release."""
         function = self.functions[entry.name]
         ran = CustomResource(
@@ -161,7 +144,7 @@ class WorkersStack(Stack):
             service_token=function.function_arn,
             service_timeout=Duration.seconds(entry.timeout_s + 60),
             resource_type="Custom::MigratedDatabase",
-            properties={"Migrations": hash_folder(parts.migrations)},
+            properties={"Migrations": hash_folder(self._foundation.parts.migrations)},
         )
         for name, other in self.functions.items():
             if name != entry.name:
