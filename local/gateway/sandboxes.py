@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,15 +108,20 @@ class _Sandbox:
             )
         reader, writer = await asyncio.open_connection(sock=ours)
         sandbox = cls(process, reader, writer, leash, code)
-        try:
+        async with sandbox.ended_if_broken_off():
             first = await asyncio.wait_for(sandbox._receive(), _IMPORT_S)
-        except BaseException:
-            await sandbox.end()
-            raise
-        if "init_error" in first:
-            await sandbox.end()
-            raise _ImportFailed(first["init_error"])
+            if "init_error" in first:
+                raise _ImportFailed(first["init_error"])
         return sandbox
+
+    @contextlib.asynccontextmanager
+    async def ended_if_broken_off(self) -> AsyncGenerator[None]:
+        """End the process if what is asked of it doesn't come to its end, for whatever reason."""
+        try:
+            yield
+        except BaseException:  # a cancellation too: nobody else may be given its answer
+            await self.end()
+            raise
 
     async def ask(self, message: dict[str, Any]) -> dict[str, Any]:
         raw = json.dumps(message).encode()
@@ -212,7 +217,8 @@ class Sandboxes:
         began = time.monotonic()
         self._busy.add(sandbox)
         try:
-            async with asyncio.timeout(self.function.timeout_s):
+            timeout = asyncio.timeout(self.function.timeout_s)
+            async with sandbox.ended_if_broken_off(), timeout:
                 answer = await sandbox.ask(
                     {
                         "event": event,
@@ -222,16 +228,11 @@ class Sandboxes:
                     }
                 )
         except TimeoutError:
-            await sandbox.end()
             text = f"Task timed out after {self.function.timeout_s:.2f} seconds"
             error = _runtime_error("Sandbox.Timedout", request_id, text)
             return _failed(error, request_id, began, timed_out=True)
         except _Died:
-            await sandbox.end()
             return _failed(_runtime_error("Runtime.ExitError", request_id), request_id, began)
-        except BaseException:
-            await sandbox.end()
-            raise
         finally:
             self._busy.discard(sandbox)
         self._idle.append(sandbox)
