@@ -153,9 +153,12 @@ def _tenants_secrets(word: re.Match[str], environment: Environment, data: DataSt
     if word["verb"] == "read":
         return _read_secret(data, names)
     return [
+        iam.PolicyStatement(actions=["secretsmanager:PutSecretValue"], resources=[names]),
         iam.PolicyStatement(
-            actions=["secretsmanager:CreateSecret", "secretsmanager:PutSecretValue"],
+            # Not with the account's own key, whose use no policy of ours limits.
+            actions=["secretsmanager:CreateSecret"],
             resources=[names],
+            conditions={"StringEquals": {"secretsmanager:KmsKeyArn": data.data_key.key_arn}},
         ),
         _through(data, "secretsmanager", "kms:Decrypt", "kms:GenerateDataKey"),
     ]

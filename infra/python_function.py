@@ -72,6 +72,7 @@ def values(environment: Environment, data: DataStack) -> dict[str, str]:
         "BADGE_KEY_ID": data.badges_key.key_arn,
         "CONTENT_KEY_ID": data.content_key.key_arn,
         "RECORDINGS_KEY_ID": data.recordings_key.key_arn,
+        "DATA_KEY_ID": data.data_key.key_arn,
         "RECORDINGS_BUCKET": environment.bucket_name("recordings"),
         "CLOSED_CALLS_QUEUE_URL": environment.queue_url("closed_calls"),
         "RETENTION_QUEUE_URL": environment.queue_url("retention"),

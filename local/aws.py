@@ -32,6 +32,7 @@ _KEYS = {  # environment variable: alias, usage, specification
     "BADGE_KEY_ID": ("alias/aurion-badges", "GENERATE_VERIFY_MAC", "HMAC_256"),
     "CONTENT_KEY_ID": ("alias/aurion-content", "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT"),
     "RECORDINGS_KEY_ID": ("alias/aurion-recordings", "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT"),
+    "DATA_KEY_ID": ("alias/aurion-data", "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT"),
 }
 
 

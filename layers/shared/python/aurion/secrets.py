@@ -62,7 +62,7 @@ def make_ready() -> None:
 
 
 def put(name: str, value: str) -> None:
-    """Store a secret, or replace its value.
+    """Store a secret, or replace its value; a new one is encrypted with our key, if there is one.
 
     Raises:
         SecretsUnavailable: The store of secrets does not answer.
@@ -70,7 +70,9 @@ def put(name: str, value: str) -> None:
     try:
         _call("put_secret_value", SecretId=name, SecretString=value)
     except SecretNotFound:
-        _call("create_secret", Name=name, SecretString=value)
+        key_id = settings().data_key_id
+        key = {} if key_id is None else {"KmsKeyId": key_id}
+        _call("create_secret", Name=name, SecretString=value, **key)
     _read.pop(f"{settings().aws_endpoint_url} {name}", None)
 
 

@@ -13,8 +13,9 @@ class Settings:
     """Hold what differs between machines; each field is the environment variable of its name.
 
     `database_password` is set on one machine only; in the cloud a role signs in with an IAM token.
-    The `*_secret` fields name secrets and hold none. `hooks_url` is where vendors reach us, stage
-    included and without a slash at its end: they sign it.
+    The `*_secret` fields name secrets and hold none; those that the product itself makes are
+    encrypted with `data_key_id`. `hooks_url` is where vendors reach us, stage included and without
+    a slash at its end: they sign it.
     """
 
     environment: Environment = "local"
@@ -30,6 +31,7 @@ class Settings:
     badge_key_id: str = "alias/aurion-badges"
     content_key_id: str = "alias/aurion-content"
     recordings_key_id: str = "alias/aurion-recordings"
+    data_key_id: str | None = None
     recordings_bucket: str = "aurion-recordings"
     closed_calls_queue_url: str | None = None
     retention_queue_url: str | None = None
