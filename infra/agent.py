@@ -20,7 +20,15 @@ from constructs import Construct
 
 from infra import keys, tenant_cell
 from infra.acknowledgements import acknowledge
-from infra.agent_service import LOAD_METRIC, NAMESPACE, AgentService, Size, Surroundings, Who
+from infra.agent_service import (
+    LOAD_METRIC,
+    NAMESPACE,
+    PROTECTION_METRIC,
+    AgentService,
+    Size,
+    Surroundings,
+    Who,
+)
 from infra.data import DATABASE_NAME, DataStack
 from infra.environments import Environment
 from infra.foundation import Foundation
@@ -87,12 +95,20 @@ class AgentStack(cdk.Stack):
         )
         self.agents.node.add_dependency(self.cluster, self.execution_role)
         self.service_name = who.name
+        told_by = {"environment": environment.name, "agent_name": who.agent_name}
         self.load = cloudwatch.Metric(
             namespace=NAMESPACE,
             metric_name=LOAD_METRIC,
-            dimensions_map={"environment": environment.name, "agent_name": who.agent_name},
+            dimensions_map=told_by,
             statistic="Average",
             period=cdk.Duration.minutes(1),
+        )
+        self.protection_failures = cloudwatch.Metric(
+            namespace=NAMESPACE,
+            metric_name=PROTECTION_METRIC,
+            dimensions_map=told_by,
+            statistic="Sum",
+            period=cdk.Duration.minutes(5),
         )
         self.cells_role = tenant_cell.CloudFormationRole(self, "Cells", environment=environment)
         self._publish_release(where)

@@ -16,6 +16,7 @@ from constructs import Construct
 
 NAMESPACE = "AurionAI"
 LOAD_METRIC = "ActiveCallsPerTask"
+PROTECTION_METRIC = "ProtectionFailures"
 HEALTH_COMMAND = ("python", "-m", "agent_container.health")
 WRITABLE = {"work": "/var/lib/aurion", "temporary": "/tmp"}  # noqa: S108 - a volume of the task
 """What a task may write to, by volume; the image declares the same folders."""

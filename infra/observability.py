@@ -142,6 +142,14 @@ class ObservabilityStack(Stack):
             says="No agent runs.",
             periods=2,
         )
+        self._alarm(
+            f"{prefix}-agents-unprotected",
+            agent.protection_failures,
+            # A single one is made up for by the next try, 15 s later.
+            threshold=5,
+            runbook="agents-unprotected",
+            says="ECS does not protect tasks that have calls: a release would cut these off.",
+        )
 
     def _alarm(
         self,
@@ -217,7 +225,7 @@ class ObservabilityStack(Stack):
         ]
         rows: Mapping[str, list[tuple[str, list[cloudwatch.IMetric]]]] = {
             "Calls": [
-                ("Calls per task", [agent.load]),
+                ("Calls per task, and refused protection", [agent.load, agent.protection_failures]),
                 ("What goes wrong with calls", list(own)),
                 (
                     "Webhooks",

@@ -45,6 +45,20 @@ def container(template: Json) -> Json:
     return dict(found)
 
 
+def published_metrics() -> Json:
+    """What a task's line makes CloudWatch count."""
+    line = json.loads(
+        load.to_line(
+            load.Load.of(3, places=10, draining=False, failures=0),
+            environment="dev",
+            agent_name="aurion",
+            at_ms=0,
+        )
+    )
+    (published,) = line["_aws"]["CloudWatchMetrics"]
+    return published
+
+
 def environment_of(template: Json) -> dict[str, Any]:
     return {entry["Name"]: entry["Value"] for entry in container(template)["Environment"]}
 
@@ -130,15 +144,7 @@ class TestEachService:
         }
         calls = by_metric["custom"]
         metric = calls["CustomizedMetricSpecification"]
-        line = json.loads(
-            load.to_line(
-                load.Load.of(3, places=10, draining=False, failures=0),
-                environment="dev",
-                agent_name="aurion",
-                at_ms=0,
-            )
-        )
-        (published,) = line["_aws"]["CloudWatchMetrics"]
+        published = published_metrics()
         assert metric["Namespace"] == published["Namespace"]
         assert metric["MetricName"] in {each["Name"] for each in published["Metrics"]}
         assert [[d["Name"] for d in metric["Dimensions"]]] == published["Dimensions"]
@@ -151,6 +157,24 @@ class TestEachService:
         assert by_metric["predefined"]["TargetValue"] == 60
         for tracking in by_metric.values():
             assert tracking["ScaleInCooldown"] >= 10 * tracking["ScaleOutCooldown"]
+
+
+@pytest.mark.parametrize("name", ["busy", "unprotected"])
+def test_alarms_hear_what_agents_say(cloud: Cloud, services: dict[str, Json], name: str) -> None:
+    published = published_metrics()
+    for which in ("dev", "prod"):
+        (alarm,) = (
+            found.properties
+            for found in cloud.resources("AWS::CloudWatch::Alarm", stack=f"aurion-{which}/")
+            if found.properties["AlarmName"] == f"aurion-{which}-agents-{name}"
+        )
+        assert alarm["Namespace"] == published["Namespace"]
+        assert alarm["MetricName"] in {each["Name"] for each in published["Metrics"]}
+        given = environment_of(services[which])
+        assert {d["Name"]: d["Value"] for d in alarm["Dimensions"]} == {
+            "environment": given["ENVIRONMENT"],
+            "agent_name": given["AGENT_NAME"],
+        }
 
 
 def test_two_tasks_wait_for_calls_in_prod(services: dict[str, Json]) -> None:

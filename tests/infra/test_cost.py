@@ -73,8 +73,8 @@ def test_what_is_idle_is_what_the_code_deploys(name: str) -> None:
     tasks, size = environment.agent_tasks_min, SHARED_SIZE
     of_functions = sum(len(function.alarms) for function in table.functions)
     # Besides: a dead-letter queue each and one for jobs, two of the API, three of the database,
-    # two of the agents.
-    alarms = of_functions + len(table.queues) + 1 + 2 + 3 + 2
+    # three of the agents.
+    alarms = of_functions + len(table.queues) + 1 + 2 + 3 + 3
     minutes = sum(f.schedule == "rate(1 minute)" for f in table.functions)
     hours = sum(f.schedule == "rate(1 hour)" for f in table.functions)
     for expected in (
