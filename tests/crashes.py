@@ -129,7 +129,7 @@ def _kill_each_at_its_moment(phone: Phone, kills: list[Killing]) -> None:
                 row = phone.call_row(call)  # at once: the sweeper won't wait for us
                 kill.was_open = row is not None and row["status"] != "closed"
                 waiting.remove(kill)
-        time.sleep(0.02)
+        time.sleep(0.05)
     assert not waiting, "an agent never had its call"
 
 

@@ -23,6 +23,7 @@ from agent_container.call_state import CallState
 from agent_container.tools.desk import Desk
 from agent_container.tools.executor import Executor
 from local.desk.process import DeskProcess
+from tests.gateways import NO_TLS
 from tests.typed_calls import Company
 
 _AT_ONCE = 8
@@ -86,7 +87,9 @@ def open_call(
 def everything(desk: DeskProcess) -> dict[str, Any]:
     """All a desk holds, over its API."""
     headers = {"Authorization": f"Bearer {desk.token}"}
-    with httpx2.Client(base_url=desk.base_url, headers=headers, trust_env=False) as client:
+    with httpx2.Client(
+        base_url=desk.base_url, headers=headers, trust_env=False, verify=NO_TLS
+    ) as client:
         return {
             path: client.get(f"/api/{path}").raise_for_status().json()
             for path in ("tickets", "transfers", "people")

@@ -13,17 +13,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import psycopg
+from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from local.aws import RECORDINGS_BUCKET, Aws
 from local.recorded_callers import RECORDED_CALLERS
 from local.scan.sound import Sound, decode
+from tests.gateways import NO_TLS
 from tests.integration.local.conftest import AURION, RunningStack, command_environment
 
 PATIENCE_S = 300.0  # a busy machine fails on what is wrong, not on what is slow
@@ -85,6 +88,11 @@ class Phone:
 
     stack: RunningStack
     placed: list[PlacedCall] = field(default_factory=list)
+    _database: Connection[dict[str, Any]] | None = None
+    _asking: Lock = field(default_factory=Lock)
+    _http: httpx2.Client = field(
+        default_factory=lambda: httpx2.Client(trust_env=False, verify=NO_TLS, timeout=20)
+    )
 
     def dial(
         self,
@@ -127,8 +135,25 @@ class Phone:
             if call.process.poll() is None:
                 call.kill()
 
+    def close(self) -> None:
+        """Hang up, and give up the lines to database and desk."""
+        self.hang_up_all()
+        self._http.close()
+        if self._database is not None:
+            self._database.close()
+
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Ask the database as the product may: as aurion_app, for the one company."""
+        with self._asking:  # callers' threads share one line, which those who wait ask often
+            if self._database is None or self._database.closed:
+                self._database = self._connect()
+            with self._database.transaction():
+                tenant_id = self.stack.state["tenant_id"]
+                self._database.execute("SELECT set_config('app.tenant_id', %s, true)", (tenant_id,))
+                found = self._database.execute(query, values)  # type: ignore[arg-type]
+                return found.fetchall() if found.description else []
+
+    def _connect(self) -> Connection[dict[str, Any]]:
         known = self.stack.state["environment"]
         where = make_conninfo(
             host=known["DATABASE_HOST"],
@@ -138,11 +163,7 @@ class Phone:
             password=known["DATABASE_PASSWORD"],
             sslmode=known["DATABASE_SSLMODE"],
         )
-        with psycopg.connect(where) as conn:
-            tenant_id = self.stack.state["tenant_id"]
-            conn.execute("SELECT set_config('app.tenant_id', %s, true)", (tenant_id,))
-            found = conn.cursor(row_factory=dict_row).execute(query, values)  # type: ignore[arg-type]
-            return found.fetchall() if found.description else []
+        return psycopg.connect(where, row_factory=dict_row)
 
     def call_row(self, call: PlacedCall) -> dict[str, Any] | None:
         """The row of a call; its number is nobody else's."""
@@ -197,13 +218,11 @@ class Phone:
     def ask_desk(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Ask the desk as the company's own people do: over its API."""
         known = self.stack.state
-        answer = httpx2.request(
+        answer = self._http.request(
             "GET" if body is None else "POST",
             f"{known['desk_url']}/api/{path}",
             headers={"Authorization": f"Bearer {known['desk_token']}"},
             json=body,
-            trust_env=False,
-            timeout=20,
         )
         answer.raise_for_status()
         return answer.json()

@@ -17,6 +17,7 @@ from agent_container.call_state import Speaker, Stage, ToolStatus
 from local.audio_line import TextLine
 from local.desk.process import DeskProcess
 from tests.factories import add_demo_company
+from tests.gateways import NO_TLS
 
 ALICE = (
     "Hi, this is Alice Martin.",
@@ -183,6 +184,7 @@ async def pick_up(company: Company) -> None:
         base_url=company.desk.base_url,
         headers={"Authorization": f"Bearer {company.desk.token}"},
         trust_env=False,
+        verify=NO_TLS,
     ) as http:
         for _ in range(200):
             offers = (await http.get("/api/transfers")).json()["transfers"]

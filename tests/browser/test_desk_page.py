@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from local.desk.process import DeskProcess, start_desk
+from tests.gateways import NO_TLS
 
 TOKEN = "desk-token"
 PAGES = {
@@ -132,7 +133,9 @@ def open_page(
 
 def call(desk: DeskProcess, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    with httpx2.Client(base_url=desk.base_url, headers=headers, trust_env=False) as client:
+    with httpx2.Client(
+        base_url=desk.base_url, headers=headers, trust_env=False, verify=NO_TLS
+    ) as client:
         answer = client.request(method, path, json=body)
     answer.raise_for_status()
     return answer.json()

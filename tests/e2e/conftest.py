@@ -1,5 +1,6 @@
 """The whole product around a room: rows, AWS, the demo desk, speech, a voice server, a worker."""
 
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -60,8 +61,8 @@ def phone(run_directory: Path) -> Iterator[Phone]:
     running = start_up(run_directory / "called", "--durable")
     telephone = Phone(running)
     yield telephone
-    telephone.hang_up_all()
-    stop(running)
+    telephone.close()
+    assert stop(running) == 128 + signal.SIGTERM
 
 
 @pytest.fixture(scope="session")

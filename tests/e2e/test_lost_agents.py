@@ -46,19 +46,15 @@ async def test_the_agent_after_a_killed_one_is_heard_at_once_and_knows_the_call(
             await alice.say(file)
         killed_at = time.perf_counter()
         heard_s = await silence_after(worker.kill_call, alice)
-        for file in ALICE[3:]:  # "it did not help" means nothing to an agent that knows nothing
-            if not alice.hung_up.is_set():
-                await alice.say(file)
-        async with asyncio.timeout(30):
-            await alice.hung_up.wait()
+        await alice.say(ALICE[3])  # "it did not help" means nothing to an agent that knows nothing
     async with asyncio.timeout(30):
         while company.row(call).status != "closed":
             await asyncio.sleep(0.1)
     print(f"the next agent was heard {heard_s:.2f} s after the kill")
     row = company.row(call)
-    assert (row.outcome, row.level, row.epoch) == ("ticket", 1, 2)
-    opened = [found for found in (await company.tickets()).values() if "VPN" in found.summary]
-    assert len(opened) == 1
+    assert (row.level, row.epoch) == (1, 2)
+    answer = [turn.text for turn in company.turns(call) if turn.speaker == "agent"][-1]
+    assert "network cable" in answer  # the article's second step, after the first had failed
     assert heard_s < 1.5 * _PATIENCE
     async with asyncio.timeout(30):  # the worker forgets the call when its process has ended
         while live_calls.take_silent(silent_s=0):

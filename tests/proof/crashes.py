@@ -56,5 +56,5 @@ def running_phone() -> Iterator[Phone]:
         try:
             yield phone
         finally:
-            phone.hang_up_all()
+            phone.close()
             stop(running)

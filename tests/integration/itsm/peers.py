@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import httpx2
 
 from local.desk.process import DeskProcess, start_desk
+from tests.gateways import NO_TLS
 
 
 class Peer(Protocol):
@@ -96,7 +97,7 @@ class DemoDeskPeer:
         return answer.json()
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx2.Response:
-        with httpx2.Client(base_url=self.base_url, trust_env=False) as client:
+        with httpx2.Client(base_url=self.base_url, trust_env=False, verify=NO_TLS) as client:
             headers = {"Authorization": f"Bearer {self.secret}"}
             return client.request(method, path, json=body, headers=headers)
 

@@ -1,5 +1,6 @@
 """One stack, started by its own command, for all tests that need the whole product running."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 CACHE = Path(__file__).parents[3] / ".local" / "cache"
@@ -90,11 +92,44 @@ def stop(stack: RunningStack, how: signal.Signals = signal.SIGTERM) -> int:
     return stack.process.wait(120)
 
 
+def alive(processes: list[dict[str, object]]) -> list[object]:
+    """Name those of the processes that still run."""
+    names: list[object] = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(int(str(process["pid"]))).status() != psutil.STATUS_ZOMBIE:
+                names.append(process["name"])
+    return names
+
+
+@dataclass(frozen=True)
+class KilledRun:
+    """A run that was killed: what its state said, what outlived it, what a doctor says of it."""
+
+    home: Path
+    state: dict[str, Any]
+    outlived: list[object]
+    examined: subprocess.CompletedProcess[str]
+
+
 @pytest.fixture(scope="session")
-def stack(run_directory: Path) -> Iterator[RunningStack]:
+def killed_run(run_directory: Path) -> KilledRun:
+    """The run before the one that the tests use."""
+    first = start_up(run_directory / "home")
+    state = first.state
+    first.process.kill()
+    first.process.wait(10)
+    outlived = alive([p for p in state["processes"] if p["name"] in {"postgres", "moto"}])
+    return KilledRun(first.home, state, outlived, run_aurion(first.home, "doctor"))
+
+
+@pytest.fixture(scope="session")
+def stack(killed_run: KilledRun) -> Iterator[RunningStack]:
     """The whole product, running; tests that use it share it, so they clean up after themselves."""
-    running = start_up(run_directory / "home")
+    running = start_up(killed_run.home)
     yield running
-    status = stop(running)
-    assert status == 128 + signal.SIGTERM
+    started = running.state["processes"]
+    assert stop(running, signal.SIGINT) == 0
+    assert not alive(started)
     assert not (running.home / "state.json").exists()
+    assert not (running.home / "postgres").exists()

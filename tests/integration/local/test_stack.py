@@ -1,25 +1,14 @@
 """The whole product on one machine: what it leaves, what it ends, and when it refuses to start."""
 
-import contextlib
 import json
 import os
-import signal
 import stat
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.integration.local.conftest import RunningStack, run_aurion, start_up, stop
-
-
-def alive(processes: list[dict[str, object]]) -> list[object]:
-    names: list[object] = []
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if psutil.Process(int(str(process["pid"]))).status() != psutil.STATUS_ZOMBIE:
-                names.append(process["name"])
-    return names
+from tests.integration.local.conftest import KilledRun, RunningStack, alive, run_aurion
 
 
 def test_state_is_readable_by_its_owner_only(stack: RunningStack) -> None:
@@ -51,32 +40,17 @@ def test_second_stack_in_the_same_directory_is_refused(stack: RunningStack) -> N
 
 
 def test_killed_run_is_ended_at_the_next_start_and_nothing_of_it_is_used(
-    run_directory: Path,
+    killed_run: KilledRun, stack: RunningStack
 ) -> None:
-    first = start_up(run_directory / "killed")
-    before = first.state
-    first.process.send_signal(signal.SIGKILL)
-    first.process.wait(10)
-    left = [p for p in before["processes"] if p["name"] in {"postgres", "moto"}]
-    assert alive(left), "a killed run leaves its database behind, or this test shows nothing"
+    assert killed_run.outlived, "a killed run leaves its database behind, or this shows nothing"
+    assert killed_run.examined.returncode == 1
+    assert "a killed run's state" in killed_run.examined.stdout + killed_run.examined.stderr
 
-    examined = run_aurion(first.home, "doctor")
-    assert examined.returncode == 1
-    assert "a killed run's state" in examined.stdout + examined.stderr
-
-    second = start_up(first.home)
-    try:
-        assert not alive(before["processes"])
-        assert second.state["tenant_id"] != before["tenant_id"]
-        assert second.state["environment"]["BADGE_KEY_ID"] != before["environment"]["BADGE_KEY_ID"]
-        assert "killed run" in second.home.with_suffix(".out").read_text()
-    finally:
-        after = second.state["processes"]
-        status = stop(second, signal.SIGINT)
-    assert status == 0
-    assert not alive(after)
-    assert not (second.home / "state.json").exists()
-    assert not (second.home / "postgres").exists()
+    before, after = killed_run.state, stack.state
+    assert not alive(before["processes"])
+    assert after["tenant_id"] != before["tenant_id"]
+    assert after["environment"]["BADGE_KEY_ID"] != before["environment"]["BADGE_KEY_ID"]
+    assert "killed run" in stack.home.with_suffix(".out").read_text()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from local.desk.process import DeskNotStarted, DeskProcess, start_desk
+from tests.gateways import NO_TLS
 
 TOKEN = "desk-token"
 TICKET: dict[str, Any] = {
@@ -37,7 +38,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeskProcess]:
 @pytest.fixture
 def http(desk: DeskProcess) -> Iterator[httpx2.Client]:
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    with httpx2.Client(base_url=desk.base_url, headers=headers, trust_env=False) as client:
+    with httpx2.Client(
+        base_url=desk.base_url, headers=headers, trust_env=False, verify=NO_TLS
+    ) as client:
         yield client
 
 
@@ -107,7 +110,7 @@ def test_nobody_gets_in_without_the_token(
     desk: DeskProcess, method: str, path: str, authorization: str | None
 ) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
-    with httpx2.Client(base_url=desk.base_url, trust_env=False) as client:
+    with httpx2.Client(base_url=desk.base_url, trust_env=False, verify=NO_TLS) as client:
         answer = client.request(method, path, headers=headers)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -139,7 +142,7 @@ def test_troubles_cannot_be_switched_on_in_a_desk_that_is_used(http: httpx2.Clie
 
 def test_only_names_of_this_machine_reach_it(desk: DeskProcess) -> None:
     """A page of the internet must not read the desk through a name it points at loopback."""
-    with httpx2.Client(base_url=desk.base_url, trust_env=False) as client:
+    with httpx2.Client(base_url=desk.base_url, trust_env=False, verify=NO_TLS) as client:
         for path in ("/", "/api/tickets"):
             answer = client.get(path, headers={"Host": f"evil.example:{desk.port}"})
             assert answer.status_code == 400
@@ -156,7 +159,7 @@ def test_only_names_of_this_machine_reach_it(desk: DeskProcess) -> None:
     ],
 )
 def test_a_form_of_another_site_changes_nothing(desk: DeskProcess, headers: dict[str, str]) -> None:
-    with httpx2.Client(base_url=desk.base_url, trust_env=False) as client:
+    with httpx2.Client(base_url=desk.base_url, trust_env=False, verify=NO_TLS) as client:
         for path in ("/tickets/T-1024/comments", "/tickets/T-1024/status", "/people/P-1/duty"):
             answer = client.post(path, data={"text": "x", "status": "closed"}, headers=headers)
             assert answer.status_code == 403
