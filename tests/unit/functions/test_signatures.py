@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from urllib.parse import urlparse
 
 import jwt
 import pytest
@@ -15,9 +16,10 @@ from aurion.errors import Forged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from livekit import api
-from twilio.request_validator import RequestValidator
+from starlette.datastructures import ImmutableMultiDict
+from twilio.request_validator import RequestValidator, add_port, remove_port
 
-TOKEN = "12345"
+TOKEN, TO = "12345", "/twilio/voice"
 KEY, SECRET = "APIkey", "a secret that is long enough for anybody, and for the longest algorithm"
 BODY = b'{"event":"room_started","id":"EV_1"}'
 FIELDS = st.dictionaries(st.text(max_size=8), st.text(max_size=12), max_size=6)
@@ -26,9 +28,11 @@ PATHS = st.sampled_from(
 )
 
 
-def twilio_accepts(url: str, form: list[tuple[str, str]], signature: str, token: str) -> bool:
+def twilio_accepts(
+    url: str, sent: list[tuple[str, str]] | bytes, signature: str, token: str = TOKEN
+) -> bool:
     try:
-        signatures.check_twilio(url, form, signature=signature, auth_token=token)
+        signatures.check_twilio(url, sent, signature=signature, auth_token=token)
     except Forged:
         return False
     return True
@@ -69,6 +73,73 @@ def test_what_twilio_s_validator_refuses_is_refused(
     for shown in (signature, validator.compute_signature(url, other), ""):
         theirs = validator.validate(url, form, shown)
         assert twilio_accepts(url, list(form.items()), shown, TOKEN) == theirs
+
+
+URLS = (
+    "https://hooks.example.com/twilio/voice",
+    "https://hooks.example.com:443/twilio/voice?wait=3",
+    "https://hooks.example.com:8443/twilio/status?step=dialled&step=again&empty=",
+    "http://127.0.0.1:8700/local/twilio/voice?q=%20%2B+a",
+    "http://hooks.example.com:80/",
+    "https://name:password@hooks.example.com/twilio/voice",
+)
+
+
+@pytest.mark.parametrize("signed_url", URLS)
+@pytest.mark.parametrize("url", URLS)
+def test_a_port_may_be_signed_or_not_and_nothing_else_differ(url: str, signed_url: str) -> None:
+    form = {"CallSid": "CA1", "To": "+33100000000"}
+    validator = RequestValidator(TOKEN)
+    signature = validator.compute_signature(signed_url, form)
+    accepted = twilio_accepts(url, list(form.items()), signature)
+    assert accepted == validator.validate(url, form, signature) == (url == signed_url)
+    for address in (remove_port(urlparse(url)), add_port(urlparse(url))):
+        at_port = validator.compute_signature(address, form)
+        assert validator.validate(url, form, at_port)
+        assert twilio_accepts(url, list(form.items()), at_port)
+
+
+PAIRS = st.lists(
+    st.tuples(st.sampled_from(["Digits", "MediaUrl", "a", "b"]), st.text(max_size=4)), max_size=8
+)
+
+
+@given(form=PAIRS, sent=PAIRS)
+@settings(max_examples=100, deadline=None)
+def test_fields_that_repeat_get_twilio_s_verdict(
+    form: list[tuple[str, str]], sent: list[tuple[str, str]]
+) -> None:
+    url, validator = f"https://hooks.example.com{TO}", RequestValidator(TOKEN)
+    signature = validator.compute_signature(url, ImmutableMultiDict(form))
+    assert twilio_accepts(url, form, signature)
+    assert twilio_accepts(url, form[::-1], signature)
+    theirs = validator.validate(url, ImmutableMultiDict(sent), signature)
+    assert twilio_accepts(url, sent, signature) == theirs
+
+
+@given(body=st.text(max_size=40), other=st.text(max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_a_body_that_is_no_form_is_held_to_the_hash_in_its_address(body: str, other: str) -> None:
+    validator = RequestValidator(TOKEN)
+    url = f"https://hooks.example.com{TO}?a=1&bodySHA256={validator.compute_hash(body)}"
+    for signature in (
+        validator.compute_signature(url, {}),
+        validator.compute_signature(add_port(urlparse(url)), {}),
+        validator.compute_signature(url, {"a": "1"}),
+        RequestValidator("another").compute_signature(url, {}),
+    ):
+        for sent in (body, other):
+            theirs = validator.validate(url, sent, signature)
+            assert twilio_accepts(url, sent.encode(), signature) == theirs
+    assert twilio_accepts(url, body.encode(), validator.compute_signature(url, {}))
+
+
+def test_a_body_whose_hash_the_address_does_not_have_is_refused() -> None:
+    validator, body = RequestValidator(TOKEN), b'{"event": "ended"}'
+    twice = f"bodySHA256={'0' * 64}&bodySHA256={hashlib.sha256(body).hexdigest()}"
+    for query in ("", "bodySHA256=", "bodysha256=" + hashlib.sha256(body).hexdigest(), twice):
+        url = f"https://hooks.example.com{TO}?{query}"
+        assert not twilio_accepts(url, body, validator.compute_signature(url, {})), query
 
 
 def livekit_accepts(body: bytes, token: str, *, now: float | None = None) -> bool:

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from aurion.errors import Forged
 
@@ -19,28 +20,39 @@ _LEEWAY_S = 60
 
 
 def check_twilio(
-    url: str, form: Iterable[tuple[str, str]], *, signature: str, auth_token: str
+    url: str, sent: Iterable[tuple[str, str]] | bytes, *, signature: str, auth_token: str
 ) -> None:
     """Hold a request against its X-Twilio-Signature; `url` is what Twilio was told to ask.
 
+    `sent` is a form, or a body that is none: its hash is in the query, and the address is signed.
+
     Raises:
-        Forged: It was signed with another token, for another address or for other fields.
+        Forged: It was signed with another token, for another address or for something else.
 
     Source: https://www.twilio.com/docs/usage/security#validating-requests
     """
-    # Whole pairs that repeat are signed once, as are the values of a repeated name: in order.
-    text = url + "".join(name + value for name, value in sorted(set(form)))
-    mac = hmac.new(auth_token.encode(), text.encode(), hashlib.sha1).digest()
-    if not _is_same(base64.b64encode(mac), signature):
+    if isinstance(sent, bytes):
+        named = parse_qs(urlsplit(url).query).get("bodySHA256", [""])[0]
+        if not _is_same(hashlib.sha256(sent).hexdigest().encode(), named):
+            raise Forged
+        form: list[tuple[str, str]] = []
+    else:
+        form = list(sent)
+    # Which of the two it signs depends on where in Twilio a request comes from.
+    expected = [
+        sign_twilio(address, form, auth_token=auth_token).encode()
+        for address in _without_and_with_port(url)
+    ]
+    if not any(_is_same(each, signature) for each in expected):
         raise Forged
 
 
 def sign_twilio(url: str, form: Iterable[tuple[str, str]], *, auth_token: str) -> str:
     """Sign a request as Twilio does; for our own machine and our own tests of a deployment."""
+    # Whole pairs that repeat are signed once, as are the values of a repeated name: in order.
     text = url + "".join(name + value for name, value in sorted(set(form)))
-    return base64.b64encode(
-        hmac.new(auth_token.encode(), text.encode(), hashlib.sha1).digest()
-    ).decode()
+    mac = hmac.new(auth_token.encode(), text.encode(), hashlib.sha1).digest()
+    return base64.b64encode(mac).decode()
 
 
 def check_livekit(
@@ -67,6 +79,16 @@ def check_livekit(
         and _is_same(base64.b64encode(hashlib.sha256(body).digest()), signed)
     ):
         raise Forged
+
+
+def _without_and_with_port(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    bare = parts.netloc.removesuffix(f":{parts.port}")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return (
+        parts._replace(netloc=bare).geturl(),
+        parts._replace(netloc=f"{bare}:{port}").geturl(),
+    )
 
 
 def _is_same(expected: bytes, given: str) -> bool:
