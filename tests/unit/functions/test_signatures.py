@@ -81,6 +81,7 @@ URLS = (
     "https://hooks.example.com:8443/twilio/status?step=dialled&step=again&empty=",
     "http://127.0.0.1:8700/local/twilio/voice?q=%20%2B+a",
     "http://hooks.example.com:80/",
+    "http://hooks.example.com/twilio/voice",
     "https://name:password@hooks.example.com/twilio/voice",
 )
 
