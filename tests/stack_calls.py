@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
-import psycopg
 from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
@@ -163,7 +162,7 @@ class Phone:
             password=known["DATABASE_PASSWORD"],
             sslmode=known["DATABASE_SSLMODE"],
         )
-        return psycopg.connect(where, row_factory=dict_row)
+        return Connection[dict[str, Any]].connect(where, row_factory=dict_row)
 
     def call_row(self, call: PlacedCall) -> dict[str, Any] | None:
         """The row of a call; its number is nobody else's."""

@@ -19,6 +19,7 @@ type Invoke = Callable[[object], Invocation]
 
 _MOST_MESSAGES = 10
 _POLL_S = 0.5
+_IDLE_POLL_S = 2.0  # a queue nobody has used for a while: each look costs local AWS some work
 _LATER_S = 2.0
 _THROTTLED_S = 0.2
 
@@ -29,6 +30,7 @@ async def watch_queue(sqs: Any, url: str, invoke: Invoke, *, region: str) -> Non
     The queue itself moves a message that was seen too often to its dead-letter queue.
     """
     arn = f"arn:aws:sqs:{region}:{events.ACCOUNT}:{url.rpartition('/')[2]}"
+    pause_s = _POLL_S
     while True:
         try:
             messages = await asyncio.to_thread(_receive, sqs, url)
@@ -37,8 +39,10 @@ async def watch_queue(sqs: Any, url: str, invoke: Invoke, *, region: str) -> Non
             await asyncio.sleep(_LATER_S)
             continue
         if not messages:
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _IDLE_POLL_S)
             continue
+        pause_s = _POLL_S
         done = await _hand_over(messages, invoke, arn=arn, region=region)
         if done:
             with contextlib.suppress(BotoCoreError, ClientError):  # then it is seen once more
