@@ -29,6 +29,7 @@ _SHARED_STACKS = {
     "tests/infra/test_agents.py": "cloud",
     "tests/infra/test_cell_rights.py": "cloud",
     "tests/infra/test_frozen.py": "cloud",
+    "tests/infra/test_grants.py": "cloud",
     "tests/infra/test_policies.py": "cloud",
     "tests/e2e/test_callers.py": "called stack",
     "tests/e2e/test_canary.py": "called stack",

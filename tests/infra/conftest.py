@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra import environments, tenant_cell
+from infra import environments
 from tests.infra import clouds
 from tests.infra.clouds import Cloud, Json
 
@@ -18,6 +18,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Cloud:
 @pytest.fixture(scope="session")
 def cell_template(tmp_path_factory: pytest.TempPathFactory) -> Json:
     """The template of a company's own agents, in dev."""
+    from infra import tenant_cell  # only who needs it starts the Node.js behind it
+
     folder = tmp_path_factory.mktemp("cell")
     file = tenant_cell.write_template(environments.read("dev", {}), folder)
     return dict(json.loads(file.read_text()))

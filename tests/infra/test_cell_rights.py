@@ -10,7 +10,7 @@ import pytest
 from aurion import secrets, storage
 from aurion.settings import settings
 
-from infra import environments, tenant_cell
+from infra import environments
 from tests.infra.clouds import Cloud, Json, statements
 from tests.infra.rights import allows, resolve
 
@@ -258,6 +258,8 @@ def test_cells_are_made_with_no_more_rights_than_that_takes(cloud: Cloud) -> Non
 
 
 def test_function_that_keeps_cells_in_step_can_do_only_that() -> None:
+    from infra import tenant_cell  # only who needs it starts the Node.js behind it
+
     policy = [s.to_statement_json() for s in tenant_cell.reconciler_statements(ENVIRONMENT)]
     stack = arn("cloudformation", f"stack/aurion-dev-tenant-{OWN}/1")
     role = f"arn:aws:iam::{ACCOUNT}:role/aurion-dev-cells"
@@ -291,5 +293,7 @@ def test_template_needs_nothing_but_its_parameters(cell_template: Json, tmp_path
     assert "Fn::GetStackOutput" not in text
     assert "cdk-hnb659fds" not in text
     assert len(text) < 51_200
+    from infra import tenant_cell  # only who needs it starts the Node.js behind it
+
     again = tenant_cell.write_template(ENVIRONMENT, tmp_path)
     assert json.loads(again.read_text()) == cell_template, "the same code makes the same release"

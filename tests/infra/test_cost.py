@@ -9,9 +9,7 @@ import pytest
 from aurion import function_table
 
 from infra import environments
-from infra.agent import SHARED_SIZE
 from infra.environments import Environment
-from infra.tenant_cell import SIZE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "cost.md").read_text("utf-8")
@@ -67,6 +65,8 @@ def test_the_sums_are_right(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["dev", "prod"])
 def test_what_is_idle_is_what_the_code_deploys(name: str) -> None:
+    from infra.agent import SHARED_SIZE  # only who needs it starts the Node.js behind it
+
     environment: Environment = environments.read("dev" if name == "dev" else "prod", {})
     table = function_table.read(ROOT / "functions" / "functions.toml")
     sums = [sum_ for _, sum_, _ in tables()[name]]
@@ -89,5 +89,7 @@ def test_what_is_idle_is_what_the_code_deploys(name: str) -> None:
 
 
 def test_a_company_s_own_agents_are_of_the_size_that_is_named() -> None:
+    from infra.tenant_cell import SIZE  # only who needs it starts the Node.js behind it
+
     sum_ = f"({SIZE.cpu // 1024} × vcpu + {SIZE.memory_mib // 1024} × gb + ipv4) × 730"
     assert f"`{sum_}`, {work_out(sum_):.2f} a month" in " ".join(PAGE.split())

@@ -2,14 +2,10 @@
 
 from collections.abc import Callable
 
-import aws_cdk as cdk
 import pytest
 
 from infra import environments
-from infra.data import DataStack
 from infra.environments import REGION
-from infra.grants import UnknownGrant, statements_for
-from infra.network import NetworkStack
 from tests.infra.clouds import Json
 from tests.infra.rights import allows, resolve
 
@@ -21,6 +17,12 @@ THROUGH = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
 @pytest.fixture(scope="module")
 def rights() -> Callable[[str], list[Json]]:
     """Write out the statements of a word."""
+    import aws_cdk as cdk  # only who needs it starts the Node.js behind it
+
+    from infra.data import DataStack
+    from infra.grants import statements_for
+    from infra.network import NetworkStack
+
     app = cdk.App(analytics_reporting=False)
     network = NetworkStack(app, "Network", environment=ENVIRONMENT)
     data = DataStack(app, "Data", environment=ENVIRONMENT, network=network)
@@ -62,5 +64,7 @@ def test_who_reads_tenants_secrets_writes_none(rights: Callable[[str], list[Json
 
 
 def test_a_word_that_means_nothing_is_refused(rights: Callable[[str], list[Json]]) -> None:
+    from infra.grants import UnknownGrant  # only who needs it starts the Node.js behind it
+
     with pytest.raises(UnknownGrant, match="secrets:everybody"):
         rights("secrets:everybody")

@@ -15,7 +15,6 @@ from aurion.function_table import Function
 
 from infra import layers
 from infra.layers import LayersMissing, Parts
-from infra.python_function import EnvironmentUnknown, environment_of
 from tests.infra.test_imports import FUNCTIONS
 
 type Pairs = tuple[tuple[tuple[str, str], ...], ...]
@@ -107,11 +106,21 @@ def _asking_for(*variables: str) -> Function:
 
 
 def test_a_variable_that_the_settings_do_not_know_is_refused() -> None:
+    from infra.python_function import (  # only who needs it starts the Node.js behind it
+        EnvironmentUnknown,
+        environment_of,
+    )
+
     with pytest.raises(EnvironmentUnknown, match="DATABSE_HOST"):
         environment_of(_asking_for("DATABSE_HOST"), {"DATABSE_HOST": "x"})
 
 
 def test_a_variable_that_has_no_value_is_refused() -> None:
+    from infra.python_function import (  # only who needs it starts the Node.js behind it
+        EnvironmentUnknown,
+        environment_of,
+    )
+
     with pytest.raises(EnvironmentUnknown, match="HOOKS_URL"):
         environment_of(_asking_for("HOOKS_URL"), {})
     assert environment_of(_asking_for("HOOKS_URL"), {"HOOKS_URL": "x", "MORE": "y"}) == {

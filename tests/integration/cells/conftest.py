@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aurion.settings import settings
 
-from infra import environments, tenant_cell
+from infra import environments
 from local.aws import REGION, Aws
 
 ACCOUNT = "123456789012"
@@ -22,6 +22,8 @@ BUCKET = "aurion-test-assets"
 @pytest.fixture(scope="session")
 def cell_template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The template of a company's own agents, as the app around it makes it."""
+    from infra import tenant_cell  # only who needs it starts the Node.js behind it
+
     file = tenant_cell.write_template(ENVIRONMENT, tmp_path_factory.mktemp("cell"))
     return dict(json.loads(file.read_text()))
 
@@ -39,6 +41,8 @@ class Account:
         self.aws.client("s3").put_object(
             Bucket=BUCKET, Key="cell.json", Body=json.dumps(self.template)
         )
+        from infra import tenant_cell  # only who needs it starts the Node.js behind it
+
         arn = f"arn:aws:iam::{ACCOUNT}:role"
         key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-0000-0000-00000000000"
         secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:aurion/dev"
