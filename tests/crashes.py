@@ -87,13 +87,17 @@ def stop_desk_while_confirming(phone: Phone, *, after_s: float) -> list[str]:
         call.kill()
         row = phone.call_row(call)
         assert row is not None
+        # An agent that has waited long enough kept the ticket and said goodbye before the kill.
+        callbacks = 0 if row["status"] == "closed" else 1
         phone.steal_time(call)
         until(lambda: (found := phone.call_row(call)) and found["status"] == "closed", 60)
         kept = phone.drafts()
     finally:
         desk.send_signal(signal.SIGCONT)
         call.kill()
-    found = [] if kept == 2 else [f"{kept} drafts wait, not a ticket and a call-back"]
+    found: list[str] = []
+    if kept != 1 + callbacks:
+        found.append(f"{kept} drafts wait, not a ticket and {callbacks} call-back")
     _deliver_drafts(phone)
     opened = phone.tickets(f"open:{row['id']}")
     if len(opened) != 1:
@@ -103,12 +107,14 @@ def stop_desk_while_confirming(phone: Phone, *, after_s: float) -> list[str]:
         for ticket in opened
         if "VPN" not in ticket["summary"] or "estart" not in ticket["description"]
     ]
-    if len(phone.tickets(f"callback:{row['id']}")) != 1:
-        found.append("not one call-back")
+    if len(phone.tickets(f"callback:{row['id']}")) != callbacks:
+        found.append(f"not {callbacks} call-back")
     references = phone.rows(
         "SELECT kind, number FROM aurion.ticket_references WHERE call_id = %s", row["id"]
     )
-    if sorted(reference["kind"] for reference in references) != ["callback", "opened"]:
+    if sorted(reference["kind"] for reference in references) != ["callback"] * callbacks + [
+        "opened"
+    ]:
         found.append(f"references {references}")
     return found
 

@@ -18,7 +18,7 @@ ENGLISH = [
 FRENCH = [
     "Je vais ouvrir un ticket pour votre imprimante.",
     "Est-ce que je peux faire autre chose pour vous ?",
-    "Merci de votre appel, au revoir.",
+    "Votre demande est bien enregistrée, au revoir.",
 ]
 
 
