@@ -64,6 +64,9 @@ def command_environment(home: Path) -> dict[str, str]:
 
 def start_up(home: Path, *options: str) -> RunningStack:
     """Start `aurion up` and wait until the whole stack is there."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A run in a shell's background is born deaf to Ctrl-C, and so would be what it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     home.mkdir(parents=True, exist_ok=True)
     output = home.with_suffix(".out")
     with output.open("wb") as log:
