@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -166,6 +167,16 @@ async def test_what_the_server_cannot_do_is_refused(
     assert (await speech.transcribe(utterance, language="en")).text
 
 
+async def test_whoever_waits_is_told_of_a_failure_nobody_foresaw(
+    speech: SpeechClient, utterance: np.ndarray
+) -> None:
+    no_text: Any = ["a prompt is a text"]
+    async with asyncio.timeout(10):
+        with pytest.raises(errors.SpeechUnavailable):
+            await speech.transcribe(utterance, language="en", prompt=no_text)
+    assert (await speech.transcribe(utterance, language="en")).text
+
+
 async def test_the_health_says_which_voice_is_a_robot(speech: SpeechClient) -> None:
     voiced = (await speech.health())["voices"]
     robots = {language for language, voice in voiced.items() if voice["robotic"]}
@@ -177,11 +188,11 @@ async def test_a_request_out_of_time_leaves_the_queue(own: Own, utterance: np.nd
     async with SpeechClient(own.socket, timeout_s=PATIENCE_S) as speech:
         first = asyncio.create_task(speech.transcribe(utterance, language="en"))
         await asyncio.sleep(0.05)
-        for _ in range(5):
+        for _ in range(12):
             with pytest.raises(errors.SpeechUnavailable):
                 await speech.transcribe(utterance, language="en", timeout_s=0.02)
         await first
-        async with asyncio.timeout(1):  # hearing five utterances takes longer
+        async with asyncio.timeout(1):  # hearing twelve utterances takes longer
             while (await speech.health())["waiting"]["hearing"]:
                 await asyncio.sleep(0.02)
 
