@@ -95,20 +95,9 @@ class AgentStack(cdk.Stack):
         )
         self.agents.node.add_dependency(self.cluster, self.execution_role)
         self.service_name = who.name
-        told_by = {"environment": environment.name, "agent_name": who.agent_name}
-        self.load = cloudwatch.Metric(
-            namespace=NAMESPACE,
-            metric_name=LOAD_METRIC,
-            dimensions_map=told_by,
-            statistic="Average",
-            period=cdk.Duration.minutes(1),
-        )
-        self.protection_failures = cloudwatch.Metric(
-            namespace=NAMESPACE,
-            metric_name=PROTECTION_METRIC,
-            dimensions_map=told_by,
-            statistic="Sum",
-            period=cdk.Duration.minutes(5),
+        self.load = _metric(LOAD_METRIC, who, environment, statistic="Average", minutes=1)
+        self.protection_failures = _metric(
+            PROTECTION_METRIC, who, environment, statistic="Sum", minutes=5
         )
         self.cells_role = tenant_cell.CloudFormationRole(self, "Cells", environment=environment)
         self._publish_release(where)
@@ -312,3 +301,16 @@ def _for_fargate(environment: Environment) -> Sequence[iam.PolicyStatement]:
             },
         ),
     ]
+
+
+def _metric(
+    name: str, who: Who, environment: Environment, *, statistic: str, minutes: int
+) -> cloudwatch.Metric:
+    """Return a number that the agents tell of themselves."""
+    return cloudwatch.Metric(
+        namespace=NAMESPACE,
+        metric_name=name,
+        dimensions_map={"environment": environment.name, "agent_name": who.agent_name},
+        statistic=statistic,
+        period=cdk.Duration.minutes(minutes),
+    )
