@@ -14,12 +14,12 @@ from aws_cdk import aws_xray as xray
 from constructs import Construct
 
 from infra.agent import AgentStack
+from infra.agent_service import NAMESPACE
 from infra.api import ApiStack
 from infra.environments import Environment
 from infra.foundation import Foundation
 from infra.workers import WorkersStack
 
-NAMESPACE = "AurionAI"
 RUNBOOKS = "docs/runbooks"
 _LAMBDA_METRICS = {"Errors", "Throttles", "Duration", "ConcurrentExecutions", "DeadLetterErrors"}
 _MORE = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
